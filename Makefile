@@ -1,0 +1,25 @@
+# make demo   a private model from a synthetic census, in about a minute after the build
+# make test   set-up, lint, all tests
+SWIFT ?= swift
+PROGRAM = .build/release/fastdp
+
+.PHONY: demo test lint setup build clean
+
+demo: setup
+	$(SWIFT) build -c release --product fastdp
+	$(PROGRAM) demo --out .build/demo --overwrite
+
+test: setup lint
+	$(SWIFT) test -c release
+
+lint:
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+
+build: setup
+	$(SWIFT) build -c release --product fastdp
+
+setup:
+	@scripts/setup
+
+clean:
+	rm -rf .build
