@@ -30,6 +30,7 @@ let package = Package(
   platforms: [.macOS(.v26)],
   targets: [
     module("DPFiles"),
+    module("DPKernels"),
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )
