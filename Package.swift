@@ -31,6 +31,7 @@ let package = Package(
   targets: [
     module("DPFiles"),
     module("DPKernels"),
+    module("DPAccounting"),
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,29 @@
+/// A durable record of the steps that a run may take, written before they are taken.
+///
+/// A trainer asks for a range of steps, waits until the answer is on disk, and only then draws the
+/// noise of the first of them. A step that was reserved and may have run stays charged, whatever
+/// became of the process.
+///
+/// | call | promise |
+/// |---|---|
+/// | `reserve` returns | the range is durable and within the budget; it may run |
+/// | `reserve` throws | nothing of the range is charged; none of it may run |
+/// | process ends after `reserve` | the whole range stays charged |
+/// | `release` returns | the range is no longer charged; it must never run |
+public protocol PrivacyLedger: AnyObject {
+  /// Charges a range of steps, durably, before any of them runs.
+  ///
+  /// - Parameters:
+  ///   - steps: Indices of the steps in their run; never reserved before, in ascending order of
+  ///     calls.
+  ///   - mechanism: What each of the steps releases.
+  /// - Throws: ``PrivacyError`` with `budgetExceeded` when the range does not fit the budget, or
+  ///   the error of the file behind the ledger.
+  func reserve(_ steps: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws
+
+  /// Takes back the end of the last reserved range: steps that did not run and never will.
+  ///
+  /// - Parameter steps: The unused tail of the last reserved range.
+  /// - Throws: The error of the file behind the ledger; the range then stays charged.
+  func release(_ steps: Range<Int>) throws
+}
