@@ -25,13 +25,22 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
   ]
 }
 
+let crypto: [Target.Dependency] = [
+  .product(name: "Crypto", package: "swift-crypto"),
+  .product(name: "CryptoExtras", package: "swift-crypto"),
+]
+
 let package = Package(
   name: "fastDP",
   platforms: [.macOS(.v26)],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+  ],
   targets: [
     module("DPFiles"),
     module("DPKernels"),
     module("DPAccounting"),
+    module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )
