@@ -41,6 +41,7 @@ let package = Package(
     module("DPKernels"),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
+    module("DPModels", ["DPFiles", "DPKernels"]),
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )

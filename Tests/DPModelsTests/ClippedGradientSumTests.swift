@@ -1,0 +1,216 @@
+import DPKernels
+import DPModels
+import Testing
+
+/// Every network the promises are tested on: 0 to 3 hidden layers, all activations and heads.
+let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { hidden in
+  Activation.allCases.flatMap { activation in
+    [Head.binary, .multiclass(3), .regression].compactMap { head in
+      try? DenseArchitecture(features: 9, hidden: hidden, activation: activation, head: head)
+    }
+  }
+}
+
+@Suite struct ClippedGradientSumTests {
+  private func parameters(_ architecture: DenseArchitecture) -> [Float] {
+    var generator = SystemRandomNumberGenerator()
+    return architecture.initialParameters(using: &generator).map {
+      $0 + Float.random(in: -0.3...0.3)
+    }
+  }
+
+  @Test(arguments: architectures)
+  func theReferenceAgreesWithFiniteDifferences(architecture: DenseArchitecture) {
+    var generator = SystemRandomNumberGenerator()
+    let start = parameters(architecture).map(Double.init)
+    let examples = Examples.random(
+      5, features: 9, head: architecture.head, using: &generator)
+    for example in examples.inDouble {
+      let network = ReferenceNetwork(architecture, parameters: start)
+      let gradient = network.gradient(example.features, label: example.label)
+      // Central differences of five points: an error of order h⁴; relu's kinks are rarely near.
+      let h = 1e-4
+      let differences = start.indices.map { index in
+        func loss(_ offset: Double) -> Double {
+          var moved = network
+          moved.parameters[index] += offset
+          return moved.loss(example.features, label: example.label)
+        }
+        return (8 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12 * h)
+      }
+      let allowed = architecture.activation == .relu ? 1e-2 : 1e-8
+      #expect(relativeDistance(differences, gradient) < allowed)
+    }
+  }
+
+  @Test(arguments: architectures, [0, 1, 7, 256])
+  func sumsAgreeWithTheReference(architecture: DenseArchitecture, batch: Int) {
+    var generator = SystemRandomNumberGenerator()
+    let start = parameters(architecture)
+    let examples = Examples.random(
+      batch, features: 9, head: architecture.head, using: &generator)
+    let reference = ReferenceNetwork(architecture, parameters: start.map(Double.init))
+    for clipNorm in [nil, 0.01, 0.5, 100] as [Double?] {
+      for unitsPerOne in [nil, 0x1p24] as [Double?] {
+        var sum = ClippedGradientSum(
+          architecture, clipNorm: clipNorm, unitsPerOne: unitsPerOne)
+        let rows = examples.rows
+        sum.add(rows.span, of: examples.table, parameters: start.span)
+        let expected = reference.clippedSum(examples.inDouble, bound: clipNorm ?? .infinity)
+        let value = sum.sum.map { $0 / (unitsPerOne ?? 1) }
+        // Rounding to the grid is no error of the kernels: γ/2 for each coordinate and tile.
+        let rounding = unitsPerOne.map {
+          0.5 / $0 * Double((batch + 15) / 16) * Double(value.count).squareRoot()
+        }
+        let distance = norm(zip(value, expected).map { $0 - $1 })
+        #expect(distance <= 1e-5 * norm(expected) + (rounding ?? 0))
+        #expect(sum.statistics.examples == batch && sum.statistics.nonFinite == 0)
+        let loss = examples.inDouble.reduce(0) { $0 + reference.loss($1.features, label: $1.label) }
+        #expect(abs(sum.statistics.lossSum - loss) <= 1e-5 * max(1, loss))
+      }
+    }
+  }
+
+  @Test(arguments: architectures)
+  func normsAndGradientsOfOneExampleAgree(architecture: DenseArchitecture) {
+    var generator = SystemRandomNumberGenerator()
+    let start = parameters(architecture)
+    let examples = Examples.random(20, features: 9, head: architecture.head, using: &generator)
+    let reference = ReferenceNetwork(architecture, parameters: start.map(Double.init))
+    let pass = TilePass(architecture)
+    for row in examples.rows {
+      let rows = [row]
+      pass.forward(rows.span, of: examples.table, start.span)
+      pass.backward(start.span)
+      let example = examples.inDouble[Int(row)]
+      let gradient = reference.gradient(example.features, label: example.label)
+      let length = pass.squaredGradientNorms()[0].squareRoot()
+      #expect(abs(length - norm(gradient)) <= 1e-5 * norm(gradient))
+      var sum = [Double](repeating: 0, count: gradient.count)
+      var factors = Lanes()
+      factors[0] = 1
+      pass.addGradients(
+        factors: factors, leavingOut: .init(repeating: false), unitsPerOne: nil, to: &sum)
+      #expect(relativeDistance(sum, gradient) <= 1e-5)
+    }
+  }
+
+  /// The promise that the noise relies on: leaving out any example moves the sum by at most C(1 + κ).
+  ///
+  /// Batches are made to hurt: long cancelling sums, one direction, extreme scales.
+  @Test(arguments: architectures, 0..<4)
+  func oneExampleMovesTheSumByAtMostTheSensitivity(architecture: DenseArchitecture, kind: Int) {
+    var generator = SystemRandomNumberGenerator()
+    let batch = 64
+    let scale: Float = [1, 1e4, 1e-3, 1e18][kind]
+    let start = parameters(architecture).map { kind == 1 ? $0 * 30 : $0 }
+    let random = Examples.random(
+      batch, features: 9, head: architecture.head, using: &generator)
+    // Kinds 1 and 3 repeat two examples of opposite pull, so that partial sums grow and cancel.
+    let features = random.features.indices.map { index in
+      let source = kind % 2 == 1 ? index % 18 : index
+      return random.features[source] * scale
+    }
+    let labels = random.labels.indices.map { random.labels[kind % 2 == 1 ? $0 % 2 : $0] }
+    let clipNorm = [1, 0.3, 5, 1][kind]
+    let grid = 0x1p-22 * clipNorm
+    let bound =
+      clipNorm * (1 + ClippedGradientSum.roundingExcess)
+      + Double(architecture.parameterCount).squareRoot() * grid
+    func sum(without row: Int?) -> [Double] {
+      let examples = Examples(features: features, labels: labels)
+      if let row { examples.remove(row: row) }
+      var sum = ClippedGradientSum(architecture, clipNorm: clipNorm, unitsPerOne: 1 / grid)
+      let rows = examples.rows
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      return sum.sum
+    }
+    let whole = sum(without: nil)
+    #expect(whole.allSatisfy { $0.isFinite && $0 == $0.rounded() })
+    for row in stride(from: 0, to: batch, by: 5) {
+      let moved = norm(zip(whole, sum(without: row)).map { ($0 - $1) * grid })
+      #expect(moved <= bound, "row \(row) moves the sum by \(moved), more than \(bound)")
+    }
+  }
+
+  /// The worst case that the proof allows for, in one coordinate: sums that cancel in the last bits.
+  @Test func roundingInOneTileStaysWithinKappa() throws {
+    let linear = try DenseArchitecture(
+      features: 1, hidden: [], activation: .tanh, head: .regression)
+    var generator = SystemRandomNumberGenerator()
+    var worst = 0.0
+    for _ in 0..<3000 {
+      let features = (0..<16).map { _ in Float.random(in: -1...1, using: &generator) }
+      let labels = (0..<16).map { _ in Float.random(in: -1e3...1e3, using: &generator) }
+      func sum(without row: Int?) -> [Double] {
+        let examples = Examples(features: features, labels: labels)
+        if let row { examples.remove(row: row) }
+        var sum = ClippedGradientSum(linear, clipNorm: 1, unitsPerOne: 0x1p40)
+        let rows = examples.rows
+        let zero: [Float] = [0, 0]
+        sum.add(rows.span, of: examples.table, parameters: zero.span)
+        return sum.sum
+      }
+      let moved = norm(zip(sum(without: nil), sum(without: 3)).map { ($0 - $1) * 0x1p-40 })
+      worst = max(worst, moved - 1)
+    }
+    #expect(worst <= ClippedGradientSum.roundingExcess + 2 * 0x1p-40)
+    #expect(worst > 0, "the allowance would be untested")
+  }
+
+  @Test(arguments: [Float.nan, .infinity, -.infinity, 3e38, 1e30])
+  func numbersThatOverflowContributeNothingOrAtMostTheBound(value: Float) throws {
+    for architecture in architectures {
+      var generator = SystemRandomNumberGenerator()
+      let start = parameters(architecture)
+      let random = Examples.random(20, features: 9, head: architecture.head, using: &generator)
+      var features = random.features
+      for index in 4 * 9..<5 * 9 { features[index] = value }
+      let examples = Examples(features: features, labels: random.labels)
+      var sum = ClippedGradientSum(architecture, clipNorm: 1, unitsPerOne: 0x1p24)
+      let rows = examples.rows
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      let whole = sum.sum
+      examples.remove(row: 4)
+      sum.reset()
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      let moved = norm(zip(whole, sum.sum).map { ($0 - $1) * 0x1p-24 })
+      #expect(moved <= 1.001)
+      #expect(whole.allSatisfy { $0.isFinite })
+    }
+  }
+
+  /// A diverged model gives sums that say nothing, but they are finite: noise can be added to them.
+  @Test(arguments: [Float.nan, .infinity, 3e38], [1, 15, 16, 17])
+  func parametersThatDivergedContributeNothing(value: Float, batch: Int) {
+    for architecture in architectures {
+      var generator = SystemRandomNumberGenerator()
+      let start = [Float](repeating: value, count: architecture.parameterCount)
+      let examples = Examples.random(
+        batch, features: 9, head: architecture.head, using: &generator)
+      examples.remove(row: 0)
+      var sum = ClippedGradientSum(architecture, clipNorm: 1, unitsPerOne: 0x1p24)
+      let rows = examples.rows
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      #expect(norm(sum.sum) * 0x1p-24 <= 1.001 * Double(batch))
+    }
+  }
+
+  @Test func tilesAndOrderDoNotMatterOnTheGrid() throws {
+    let architecture = try DenseArchitecture(
+      features: 9, hidden: [12], activation: .tanh, head: .binary)
+    var generator = SystemRandomNumberGenerator()
+    let start = parameters(architecture)
+    let examples = Examples.random(160, features: 9, head: .binary, using: &generator)
+    func sum(_ order: [Range<Int>]) -> [Double] {
+      var sum = ClippedGradientSum(architecture, clipNorm: 0.2, unitsPerOne: 0x1p24)
+      let rows = examples.rows
+      for range in order {
+        sum.add(rows.span.extracting(range), of: examples.table, parameters: start.span)
+      }
+      return sum.sum
+    }
+    #expect(sum([0..<160]) == sum([96..<160, 0..<96]))
+    #expect(sum([0..<160]) == sum((0..<10).reversed().map { $0 * 16..<$0 * 16 + 16 }))
+  }
+}
