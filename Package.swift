@@ -21,7 +21,7 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
       name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: mathematics),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name)] + dependencies,
-      swiftSettings: settings),
+      resources: name == "DPData" ? [.copy("Fixtures")] : [], swiftSettings: settings),
   ]
 }
 
@@ -35,12 +35,14 @@ let package = Package(
   platforms: [.macOS(.v26)],
   dependencies: [
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
   targets: [
     module("DPFiles"),
     module("DPKernels"),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
+    module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]

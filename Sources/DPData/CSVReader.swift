@@ -1,0 +1,304 @@
+internal import DPFiles
+
+/// Reads a CSV table record by record, in memory bounded by a chunk or the longest record.
+///
+/// The dialect is that of ``CSVTokenizer``. A UTF-8 byte-order mark at the beginning is skipped.
+/// Fields are lent as bytes of the buffer: no text is made for them.
+///
+/// Call ``next()`` until it returns false; the fields of the current record are valid in between.
+@safe package final class CSVReader {
+  /// Records longer than this are an error, which bounds the memory.
+  package static let recordByteLimit = 1 << 28
+  /// Bytes that are asked of the file at a time, unless a reader is told otherwise.
+  package static let usualChunkSize = 1 << 20
+
+  /// What error messages call the table: the path as the caller gave it.
+  package let name: String
+  /// Physical line, from 1, in which the current record begins.
+  package private(set) var line = 1
+  /// Bytes of the file that were read so far.
+  package private(set) var bytesRead = 0
+
+  private let tokenizer: CSVTokenizer
+  private let source: Source
+  private let chunkSize: Int
+  private let recordByteLimit: Int
+  private var buffer: UnsafeMutableBufferPointer<UInt8>
+  /// Where the valid bytes of the buffer end.
+  private var filled = 0
+  /// Where the current record begins in the buffer.
+  private var recordStart = 0
+  /// Where the next record begins in the buffer.
+  private var position = 0
+  private var isAtEnd = false
+  private var current = CSVFields()
+  /// The line in which the next record begins.
+  private var nextLine = 1
+
+  /// Opens a table.
+  ///
+  /// - Parameters:
+  ///   - path: A file, or anything that can be read from front to back.
+  ///   - delimiter: An ASCII byte other than a quote or a line end.
+  ///   - chunkSize: Bytes that are asked of the file at a time, at least 1.
+  /// - Throws: ``FileError``, or ``DataError`` `invalidOption` for a delimiter that cannot be one.
+  package convenience init(
+    path: String, delimiter: UInt8, chunkSize: Int = CSVReader.usualChunkSize
+  ) throws {
+    try self.init(Source(InputFile(path: path)), path, delimiter, chunkSize, Self.recordByteLimit)
+  }
+
+  /// Reads a table from memory.
+  ///
+  /// - Parameters:
+  ///   - bytes: The table.
+  ///   - name: What error messages call it.
+  ///   - delimiter: An ASCII byte other than a quote or a line end.
+  ///   - chunkSize: Bytes that are taken at a time, at least 1.
+  ///   - recordByteLimit: Longer records are an error.
+  /// - Throws: ``DataError`` `invalidOption` for a delimiter that cannot be one.
+  package convenience init(
+    bytes: [UInt8], name: String, delimiter: UInt8, chunkSize: Int = CSVReader.usualChunkSize,
+    recordByteLimit: Int = CSVReader.recordByteLimit
+  ) throws {
+    try self.init(Source(bytes), name, delimiter, chunkSize, recordByteLimit)
+  }
+
+  private init(
+    _ source: consuming Source, _ name: String, _ delimiter: UInt8, _ chunkSize: Int,
+    _ recordByteLimit: Int
+  ) throws {
+    precondition(chunkSize > 0, "chunks of \(chunkSize) bytes")
+    guard delimiter < 0x80, ![0x00, 0x0A, 0x0D, 0x22].contains(delimiter) else {
+      throw DataError(
+        .invalidOption,
+        "the delimiter is not a single ASCII character that can separate fields;"
+          + " use a comma, semicolon, tab or the like")
+    }
+    self.source = source
+    self.name = name
+    self.chunkSize = chunkSize
+    self.recordByteLimit = recordByteLimit
+    tokenizer = CSVTokenizer(delimiter: delimiter)
+    unsafe buffer = .allocate(capacity: chunkSize + 64)
+    while filled < 3, !isAtEnd { try fill() }
+    if filled >= 3, unsafe buffer[0] == 0xEF, unsafe buffer[1] == 0xBB, unsafe buffer[2] == 0xBF {
+      position = 3
+    }
+  }
+
+  deinit { unsafe buffer.deallocate() }
+
+  /// Goes to the next record.
+  ///
+  /// - Returns: Whether there is one.
+  /// - Throws: ``FileError`` `inputOutput`; ``DataError`` `unclosedQuote` at the opening quote where
+  ///   the file ends within quotes, `malformedTable` for a record beyond the limit.
+  /// - Complexity: Amortised O(bytes of the record).
+  package func next() throws -> Bool {
+    guard try skipBlankLines() else { return false }
+    line = nextLine
+    while true {
+      recordStart = position
+      // SAFETY: the first `filled` bytes of the buffer were read; nothing moves them in the call.
+      let outcome = unsafe tokenizer.scan(
+        UnsafeBufferPointer(rebasing: buffer[..<filled]), from: position, isLast: isAtEnd,
+        into: &current)
+      switch outcome {
+      case .record(let next):
+        position = next
+        nextLine = line + 1 + current.innerLineEnds
+        return true
+      case .incomplete:
+        guard filled - position < recordByteLimit else {
+          throw DataError(
+            .malformedTable,
+            "a record is longer than \(recordByteLimit) bytes; a closing quote may be missing",
+            at: location())
+        }
+        try fill()
+      case .unclosedQuote(let opening):
+        throw DataError(
+          .unclosedQuote, "a quote opens here and is never closed; close it",
+          at: location(ofOffset: opening))
+      }
+    }
+  }
+
+  /// How many fields the current record has; at least 1.
+  package var fieldCount: Int { current.fields.count }
+
+  /// Lends the text of a field of the current record.
+  ///
+  /// - Parameter index: 0 up to ``fieldCount``.
+  /// - Returns: Its bytes, valid until ``next()`` is called.
+  @unsafe @inline(__always) package func field(_ index: Int) -> UnsafeRawBufferPointer {
+    let field = current.fields[index]
+    if field.isInBuffer {
+      return unsafe UnsafeRawBufferPointer(
+        rebasing: UnsafeRawBufferPointer(buffer)[field.lower..<field.upper])
+    }
+    // SAFETY: the scratch array is not touched before the next record, so its storage stays.
+    return unsafe current.scratch.withUnsafeBytes {
+      unsafe UnsafeRawBufferPointer(rebasing: $0[field.lower..<field.upper])
+    }
+  }
+
+  /// Lends the text of a field of the current record, without ASCII whitespace at either end.
+  ///
+  /// - Parameter index: 0 up to ``fieldCount``.
+  /// - Returns: Its bytes, valid until ``next()`` is called.
+  @unsafe @inline(__always) func trimmedField(_ index: Int) -> UnsafeRawBufferPointer {
+    let bytes = unsafe field(index)
+    var lower = 0
+    var upper = bytes.count
+    while lower < upper, unsafe bytes[lower].isASCIISpace { lower += 1 }
+    while lower < upper, unsafe bytes[upper - 1].isASCIISpace { upper -= 1 }
+    return unsafe UnsafeRawBufferPointer(rebasing: bytes[lower..<upper])
+  }
+
+  /// A copy of a field's trimmed text, for headers and messages.
+  ///
+  /// - Parameter index: 0 up to ``fieldCount``.
+  /// - Returns: The text; invalid UTF-8 is repaired.
+  func text(_ index: Int) -> String {
+    unsafe String(decoding: trimmedField(index), as: UTF8.self)
+  }
+
+  /// The first field of the current record that holds invalid UTF-8, or nil.
+  ///
+  /// - Complexity: O(bytes of the record); eight at a time where all are ASCII.
+  func firstInvalidField() -> Int? {
+    // SAFETY: the record lies within the filled part of the buffer.
+    let record = unsafe UnsafeRawBufferPointer(
+      rebasing: UnsafeRawBufferPointer(buffer)[recordStart..<position])
+    if unsafe record.isASCII { return nil }
+    return current.fields.firstIndex { field in
+      let bytes = unsafe UnsafeRawBufferPointer(
+        rebasing: UnsafeRawBufferPointer(buffer)[field.origin..<field.end])
+      return unsafe !bytes.isValidUTF8
+    }
+  }
+
+  /// Where the current record or one of its fields begins.
+  ///
+  /// - Parameter field: 0 up to ``fieldCount``, or nil for the record.
+  /// - Returns: The place.
+  /// - Complexity: O(bytes of the record before the field).
+  package func location(ofField field: Int? = nil) -> DataError.Location {
+    location(ofOffset: field.map { current.fields[$0].origin } ?? recordStart)
+  }
+
+  private func location() -> DataError.Location { location(ofOffset: recordStart) }
+
+  private func location(ofOffset offset: Int) -> DataError.Location {
+    // SAFETY: the range lies within the filled part of the buffer.
+    let before = unsafe UnsafeBufferPointer(buffer)[recordStart..<offset]
+    let start = unsafe LineEnds.lastStart(in: before) ?? recordStart
+    return .init(
+      file: name, line: line + (unsafe LineEnds.count(in: before)), column: offset - start + 1)
+  }
+
+  /// Passes line ends up to the next record.
+  ///
+  /// Returns whether there is one.
+  private func skipBlankLines() throws -> Bool {
+    while true {
+      if position == filled {
+        if isAtEnd { return false }
+        try fill()
+        continue
+      }
+      let byte = unsafe buffer[position]
+      guard byte == 0x0A || byte == 0x0D else { return true }
+      if byte == 0x0D, position + 1 == filled, !isAtEnd {
+        try fill()
+        continue
+      }
+      let isPair = unsafe byte == 0x0D && position + 1 < filled && buffer[position + 1] == 0x0A
+      position += isPair ? 2 : 1
+      nextLine += 1
+    }
+  }
+
+  /// Moves what is left to the front and reads more: at least as much again, so that scanning a
+  /// record anew after each call costs O(bytes) in all.
+  private func fill() throws {
+    let left = filled - position
+    let wanted = max(chunkSize, left)
+    unsafe makeRoom(for: left + wanted)
+    position = 0
+    filled = left
+    // SAFETY: the buffer has room for `wanted` bytes after the `left` that were moved.
+    let count = unsafe try source.read(
+      into: UnsafeMutableRawBufferPointer(
+        rebasing: UnsafeMutableRawBufferPointer(buffer)[left..<left + wanted]))
+    filled += count
+    bytesRead += count
+    isAtEnd = count == 0
+  }
+
+  @unsafe private func makeRoom(for byteCount: Int) {
+    let rest = unsafe UnsafeBufferPointer(rebasing: buffer[position..<filled])
+    if unsafe byteCount <= buffer.count {
+      guard let target = unsafe buffer.baseAddress, let from = rest.baseAddress else {
+        return
+      }
+      // SAFETY: both lie within the buffer; update(from:) allows them to overlap.
+      unsafe target.update(from: from, count: rest.count)
+      return
+    }
+    let larger = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: byteCount)
+    _ = unsafe larger.update(fromContentsOf: rest)
+    unsafe buffer.deallocate()
+    unsafe buffer = unsafe larger
+  }
+}
+
+/// Where a reader's bytes come from.
+private final class Source {
+  private let file: InputFile?
+  private let bytes: [UInt8]
+  private var position = 0
+
+  init(_ file: consuming InputFile) {
+    self.file = consume file
+    bytes = []
+  }
+
+  init(_ bytes: [UInt8]) {
+    file = nil
+    self.bytes = bytes
+  }
+
+  /// Reads the next bytes, 0 of them at the end.
+  @unsafe func read(into target: UnsafeMutableRawBufferPointer) throws -> Int {
+    if file != nil { return unsafe try file?.read(into: target) ?? 0 }
+    let count = min(target.count, bytes.count - position)
+    unsafe target.copyBytes(from: bytes[position..<position + count])
+    position += count
+    return count
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Whether every byte is below 128.
+  fileprivate var isASCII: Bool {
+    var offset = 0
+    var bits: UInt64 = 0
+    while offset + 8 <= count {
+      bits |= unsafe loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      offset += 8
+    }
+    while offset < count {
+      bits |= UInt64(unsafe self[offset])
+      offset += 1
+    }
+    return bits & 0x8080_8080_8080_8080 == 0
+  }
+
+  /// Whether the bytes are whole, shortest-form UTF-8.
+  var isValidUTF8: Bool {
+    unsafe String(validating: self, as: UTF8.self) != nil
+  }
+}

@@ -1,0 +1,151 @@
+/// How one column is encoded: the schema's facts, ready for the loop over rows.
+///
+/// A value is read to a code first (a number, or the index of a feature), then written.
+@safe struct ColumnPlan {
+  private enum Reading {
+    /// `0`, `1`, `false`, `true`.
+    case binary
+    /// The texts for 0 and 1, in this order.
+    case binaryTexts(ByteKeyTable)
+    case numeric(lower: Double, upper: Double)
+    /// `other` is the code of everything else, or nil where that is an error.
+    case categorical(ByteKeyTable, other: Int?)
+  }
+
+  /// What is written where the value is missing.
+  private enum Missing {
+    case drop
+    /// The code of the imputed value.
+    case impute(Double)
+    /// The indicator, and the code of the imputed value or zeros.
+    case indicator(Double?)
+  }
+
+  /// The column's field in the record.
+  let field: Int
+  /// Where its features begin in the row.
+  private let offset: Int
+  /// Where its missing-value indicator is, if it has one.
+  private let indicatorOffset: Int
+  private let reading: Reading
+  private let missing: Missing
+
+  init(_ column: Schema.Column, schema: Schema, field: Int, offset: Int) {
+    self.field = field
+    self.offset = offset
+    indicatorOffset = offset + schema.valueFeatures(of: column)
+    let reading: Reading =
+      switch column.type {
+      case .binary(nil): .binary
+      case .binary(let values?): .binaryTexts(ByteKeyTable(values))
+      case .numeric(let bounds): .numeric(lower: bounds.lowerBound, upper: bounds.upperBound)
+      case .categorical(let categories, let other):
+        .categorical(ByteKeyTable(categories), other: other ? categories.count : nil)
+      case .ignore: preconditionFailure("the ignored column \(column.name) cannot be encoded")
+      }
+    self.reading = reading
+    let imputed = column.impute.map { Self.code(ofDeclared: $0, reading, column.name) }
+    missing =
+      switch (schema.policy(of: column), imputed) {
+      case (.drop, _): .drop
+      case (.impute, let code?): .impute(code)
+      case (.impute, nil): preconditionFailure("\(column.name) has no declared impute value")
+      case (.indicator, let code): .indicator(code)
+      }
+  }
+
+  private static func code(ofDeclared text: String, _ reading: Reading, _ name: String) -> Double {
+    var code = 0.0
+    // SAFETY: the buffer is read within the closure only.
+    let fault = unsafe Array(text.utf8).withUnsafeBytes { unsafe read($0, reading, into: &code) }
+    precondition(fault == nil, "the impute value of \(name) was not checked")
+    return code
+  }
+
+  /// Writes the features of a value into a zeroed row.
+  ///
+  /// Returns what is wrong with it, or nil.
+  @unsafe @inline(__always) func encode<Element: FeatureElement>(
+    _ bytes: UnsafeRawBufferPointer, into row: UnsafeMutablePointer<Element>
+  ) -> RowFault.Reason? {
+    var code = 0.0
+    if let reason = unsafe Self.read(bytes, reading, into: &code) { return reason }
+    unsafe write(code, into: row)
+    return nil
+  }
+
+  /// Writes the features of a missing value.
+  ///
+  /// Returns false where the row must be dropped.
+  @unsafe func encodeMissing<Element: FeatureElement>(
+    into row: UnsafeMutablePointer<Element>
+  ) -> Bool {
+    switch missing {
+    case .drop: return false
+    case .impute(let code):
+      unsafe write(code, into: row)
+    case .indicator(let code):
+      if let code { unsafe write(code, into: row) }
+      unsafe row[indicatorOffset] = Element(feature: 1)
+    }
+    return true
+  }
+
+  /// Reads a label: a class index, or a scaled number.
+  ///
+  /// Returns what is wrong with it, or nil.
+  @unsafe func readLabel(
+    _ bytes: UnsafeRawBufferPointer, into label: inout Double
+  ) -> RowFault.Reason? {
+    unsafe Self.read(bytes, reading, into: &label)
+  }
+
+  @unsafe @inline(__always) private func write<Element: FeatureElement>(
+    _ code: Double, into row: UnsafeMutablePointer<Element>
+  ) {
+    // SAFETY: offsets lie within the row by the schema's own count of features.
+    switch reading {
+    case .binary, .binaryTexts, .numeric: unsafe row[offset] = Element(feature: Float(code))
+    case .categorical: unsafe row[offset + Int(code)] = Element(feature: 1)
+    }
+  }
+
+  @unsafe @inline(__always) private static func read(
+    _ bytes: UnsafeRawBufferPointer, _ reading: Reading, into code: inout Double
+  ) -> RowFault.Reason? {
+    switch reading {
+    case .binary:
+      guard let value = unsafe binary(bytes) else { return .notBinary }
+      code = value
+    case .binaryTexts(let table):
+      guard let index = unsafe table.index(of: bytes) else { return .notBinary }
+      code = Double(index)
+    case .numeric(let lower, let upper):
+      switch unsafe DecimalNumber.read(bytes) {
+      case .number(let value):
+        code = 2 * ((min(max(value, lower), upper) - lower) / (upper - lower)) - 1
+      case .notFinite: return .notFinite
+      case .notANumber: return .notANumber
+      }
+    case .categorical(let table, let other):
+      guard let index = unsafe table.index(of: bytes) ?? other else { return .undeclaredCategory }
+      code = Double(index)
+    }
+    return nil
+  }
+
+  /// `0` or `false`, `1` or `true`, in any letter case.
+  @unsafe @inline(__always)
+  private static func binary(_ bytes: UnsafeRawBufferPointer) -> Double? {
+    if bytes.count == 1 {
+      let digit = unsafe bytes[0] &- UInt8(ascii: "0")
+      return digit < 2 ? Double(digit) : nil
+    }
+    guard bytes.count == 4 || bytes.count == 5 else { return nil }
+    return switch unsafe String(decoding: bytes, as: UTF8.self).lowercased() {
+    case "false": 0
+    case "true": 1
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,196 @@
+internal import DPFiles
+internal import DPKernels
+internal import Foundation
+
+/// The names, types and checks of a dataset file, in one place for its writer and its reader.
+enum DatasetFormat {
+  /// The format's number; another one is not read.
+  static let version = "1"
+
+  /// A dataset, checked.
+  struct Parts {
+    let schema: Schema
+    let provenance: Provenance
+    let train: Examples
+    let test: Examples
+    let reader: SafetensorsReader
+  }
+
+  /// The element type of the features.
+  static func featureType(of schema: Schema) -> TensorType {
+    schema.hasOnlyBinaryFeatures ? .u8 : .f32
+  }
+
+  /// The element type of the labels.
+  static func labelType(of schema: Schema) -> TensorType {
+    switch schema.labelKind {
+    case .binary: .u8
+    case .categorical(let classes): classes <= 254 ? .u8 : .i32
+    case .numeric: .f32
+    }
+  }
+
+  /// Where everything goes in the file of a dataset.
+  static func layout(
+    schema: Schema, provenance: Provenance, trainRows: Int, testRows: Int
+  ) throws -> SafetensorsLayout {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let features = schema.features
+    return SafetensorsLayout(
+      [
+        .init("x_train", featureType(of: schema), shape: [trainRows, features]),
+        .init("x_test", featureType(of: schema), shape: [testRows, features]),
+        .init("y_train", labelType(of: schema), shape: [trainRows]),
+        .init("y_test", labelType(of: schema), shape: [testRows]),
+      ],
+      metadata: [
+        "fastdp.format": version,
+        "schema": schema.canonicalJSON,
+        "provenance": String(decoding: try encoder.encode(provenance), as: UTF8.self),
+      ])
+  }
+
+  /// Reads and checks a dataset file.
+  static func read(_ bytes: MappedBytes, name: String) throws(DataError) -> Parts {
+    let check = Check(name: name)
+    let reader = try check.reader(bytes)
+    let schema = try check.schema(reader)
+    let provenance = try check.provenance(reader, schema)
+    let train = try check.examples("train", in: reader, schema)
+    let test = try check.examples("test", in: reader, schema)
+    guard provenance.trainRows == train.count else {
+      throw check.error("its provenance has another number of training rows than its tensors")
+    }
+    return Parts(
+      schema: schema, provenance: provenance, train: train, test: test, reader: reader)
+  }
+
+  /// The steps of reading, with the name that their errors carry.
+  private struct Check {
+    let name: String
+
+    func error(_ problem: String) -> DataError {
+      DataError(
+        .malformedDataset, "\(problem); make the dataset again with prepare",
+        at: .init(file: name))
+    }
+
+    func reader(_ bytes: MappedBytes) throws(DataError) -> SafetensorsReader {
+      do {
+        return try SafetensorsReader(bytes, name: name)
+      } catch {
+        throw DataError(
+          .malformedDataset,
+          "is not a dataset file; make one from a table with prepare, or give the table's schema",
+          at: .init(file: name))
+      }
+    }
+
+    func schema(_ reader: SafetensorsReader) throws(DataError) -> Schema {
+      guard let format = reader.metadata["fastdp.format"], let text = reader.metadata["schema"]
+      else {
+        throw error("is a safetensors file, but not a dataset of fastDP")
+      }
+      guard format == version else {
+        throw error("has a format that this version of fastDP does not know")
+      }
+      do {
+        return try Schema(text: text, file: name)
+      } catch {
+        throw self.error("carries a schema that is wrong (\(error.message))")
+      }
+    }
+
+    func provenance(
+      _ reader: SafetensorsReader, _ schema: Schema
+    ) throws(DataError) -> Provenance {
+      guard let text = reader.metadata["provenance"],
+        let provenance = try? JSONDecoder().decode(Provenance.self, from: Data(text.utf8))
+      else {
+        throw error("carries no provenance that can be read")
+      }
+      guard provenance.featureNames == schema.featureNames else {
+        throw error("names other features than its schema")
+      }
+      return provenance
+    }
+
+    func examples(
+      _ split: String, in reader: SafetensorsReader, _ schema: Schema
+    ) throws(DataError) -> Examples {
+      let x = try tensor("x_\(split)", featureType(of: schema), reader)
+      let y = try tensor("y_\(split)", labelType(of: schema), reader)
+      guard y.shape.count == 1, x.shape == [y.shape[0], schema.features] else {
+        throw error("has tensors whose shapes do not fit its schema")
+      }
+      guard reader.tensors.count == 4 else { throw error("has tensors that are not its own") }
+      let examples = unsafe Examples(
+        table: ExampleTable(
+          features: features(x, reader), labels: labels(y, reader), count: y.shape[0],
+          width: schema.features, owner: reader.bytes))
+      try checkLabels(examples, schema)
+      return examples
+    }
+
+    private func tensor(
+      _ tensor: String, _ type: TensorType, _ reader: SafetensorsReader
+    ) throws(DataError) -> Tensor {
+      guard let found = reader.tensor(tensor) else { throw error("lacks the tensor \(tensor)") }
+      guard found.type == type else {
+        throw error("has a tensor \(tensor) whose type does not fit its schema")
+      }
+      guard found.range.lowerBound % type.byteCount == 0 else {
+        throw error("has a tensor \(tensor) that is not aligned")
+      }
+      return found
+    }
+
+    // SAFETY of both: the type, the count and the alignment were checked; empty tensors get the
+    // address of the file's beginning and are never read.
+    @unsafe private func features(
+      _ tensor: Tensor, _ reader: SafetensorsReader
+    ) -> ExampleTable.Features {
+      let base = unsafe base(of: tensor, reader)
+      return if tensor.type == .u8 {
+        unsafe .bytes(base.assumingMemoryBound(to: UInt8.self))
+      } else {
+        unsafe .floats(base.assumingMemoryBound(to: Float.self))
+      }
+    }
+
+    @unsafe private func labels(
+      _ tensor: Tensor, _ reader: SafetensorsReader
+    ) -> ExampleTable.Labels {
+      let base = unsafe base(of: tensor, reader)
+      return switch tensor.type {
+      case .u8: unsafe .bytes(base.assumingMemoryBound(to: UInt8.self))
+      case .i32: unsafe .integers(base.assumingMemoryBound(to: Int32.self))
+      default: unsafe .floats(base.assumingMemoryBound(to: Float.self))
+      }
+    }
+
+    @unsafe private func base(of tensor: Tensor, _ reader: SafetensorsReader) -> UnsafeRawPointer {
+      guard let start = unsafe reader.bytes.buffer.baseAddress else {
+        preconditionFailure("a checked file has bytes")
+      }
+      return unsafe start + tensor.range.lowerBound
+    }
+
+    /// Every label must be a class of the schema, in range, or the mark, which a later loop relies
+    /// on for its indices.
+    private func checkLabels(_ examples: Examples, _ schema: Schema) throws(DataError) {
+      let largest: Float =
+        switch schema.labelKind {
+        case .binary: 1
+        case .categorical(let classes): Float(classes - 1)
+        case .numeric: 1
+        }
+      let least: Float = if case .numeric = schema.labelKind { -1 } else { 0 }
+      let isValid = (0..<examples.count).allSatisfy { row in
+        examples.label(of: row).map { $0 >= least && $0 <= largest } ?? true
+      }
+      guard isValid else { throw error("has labels that its schema does not allow") }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/// How a table is read, split and checked.
+public struct PrepareOptions: Sendable {
+  /// The byte between fields: ASCII, not a quote or a line end.
+  ///
+  /// A comma unless set.
+  public var delimiter: UInt8 = UInt8(ascii: ",")
+  /// The fraction of raw rows that go to the test split, in [0, 1).
+  ///
+  /// 0.2 unless set.
+  public var testFraction = 0.2
+  /// Another key gives another split; public, not a secret.
+  ///
+  /// 0 unless set.
+  public var splitKey = 0
+  /// How many rejected rows are tolerated.
+  ///
+  /// 0 unless set.
+  public var maxRejected = 0
+  /// A CSV file (`file,line,column,reason`) for the rejected rows, or nil.
+  ///
+  /// It holds no values, and only its owner can read it. It is written also when the preparation
+  /// fails for them: then it is what was asked for, and lists all of them.
+  public var rejects: String?
+  /// Whether an existing ``rejects`` file may be replaced.
+  public var overwrite = false
+  /// The name of the source of the data, or nil for the first table's base name without extensions.
+  public var source: String?
+  /// Bytes that are asked of a table at a time; tests lower it.
+  package var chunkSize = CSVReader.usualChunkSize
+
+  /// The options' usual values.
+  public init() {}
+
+  /// Checks the options that have a range.
+  ///
+  /// - Throws: ``DataError`` `invalidOption`.
+  func check() throws(DataError) {
+    guard testFraction >= 0, testFraction < 1 else {
+      throw DataError(
+        .invalidOption, "the test fraction is \(testFraction); it must be at least 0 and below 1")
+    }
+    guard maxRejected >= 0 else {
+      throw DataError(
+        .invalidOption,
+        "the number of tolerated rejected rows is \(maxRejected); it must be 0 or more")
+    }
+  }
+}
+
+/// How far a preparation is.
+public struct PrepareProgress: Sendable {
+  /// Bytes read so far, over all tables.
+  public let bytesRead: Int
+  /// Bytes of all tables, or nil where one has no length (a pipe).
+  public let totalBytes: Int?
+  /// Raw rows read so far.
+  public let rowsRead: Int
+}

@@ -1,0 +1,65 @@
+internal import Foundation
+
+/// Where a dataset came from: what may be told about it without telling about any row.
+///
+/// It holds no count of kept, missing or rejected rows: those depend on the cells.
+public struct Provenance: Codable, Hashable, Sendable {
+  /// A table that was read.
+  public struct Input: Codable, Hashable, Sendable {
+    /// The file's base name, without folders.
+    public let name: String
+    /// Its size in bytes.
+    public let bytes: Int
+
+    /// A table.
+    ///
+    /// - Parameters:
+    ///   - name: The file's base name.
+    ///   - bytes: Its size in bytes.
+    public init(name: String, bytes: Int) {
+      self.name = name
+      self.bytes = bytes
+    }
+  }
+
+  /// The name of the source of the data, which privacy charges are accounted under.
+  public let source: String
+  /// The tables, in the order in which their rows were counted.
+  public let inputs: [Input]
+  /// Raw rows in all tables.
+  public let rowsRead: Int
+  /// What the split was made with.
+  public let splitKey: Int
+  /// The fraction of rows that the test split was to have.
+  public let testFraction: Double
+  /// Raw rows in the training split: n.
+  public let trainRows: Int
+  /// The features' names, in order.
+  public let featureNames: [String]
+  /// The version of fastDP that made the dataset.
+  public let fastdpVersion: String
+}
+
+/// What preparing a table found: for the operator, since most of it depends on the cells.
+public struct PrepareReport: Codable, Hashable, Sendable {
+  /// Raw rows in all tables.
+  public let rowsRead: Int
+  /// Rows that became examples.
+  public let rowsKept: Int
+  /// Rows without a label, or with a missing value in a column that drops them.
+  public let rowsMissing: Int
+  /// Rows with a value or a form that the schema does not allow.
+  public let rowsRejected: Int
+  /// Raw rows in the training split: n.
+  public let trainRows: Int
+  /// Kept rows in the training split.
+  public let trainExamples: Int
+  /// Kept rows in the test split, which are all of its rows.
+  public let testExamples: Int
+  /// Features per row.
+  public let features: Int
+  /// Bytes of all tables.
+  public let bytesRead: Int
+  /// Wall-clock time.
+  public let seconds: Double
+}

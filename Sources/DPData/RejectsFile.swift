@@ -1,0 +1,36 @@
+internal import DPFiles
+
+/// The list of rejected rows: a CSV of `file,line,column,reason`, one row for each.
+///
+/// `line` is where the offending field begins, `column` its column's name (empty for a fault of the
+/// whole row). There are no values in it. Only its owner can read it.
+struct RejectsFile: ~Copyable {
+  private var file: AtomicFile
+
+  init(path: String, overwrite: Bool) throws(FileError) {
+    var file = try AtomicFile(path: path, overwrite: overwrite)
+    try file.write("file,line,column,reason\n")
+    self.file = file
+  }
+
+  mutating func write(
+    _ fault: RowFault, _ header: TableHeader, _ reader: CSVReader
+  ) throws(FileError) {
+    let place = reader.location(ofField: fault.field)
+    let column = fault.field.flatMap { $0 < header.names.count ? header.names[$0] : nil } ?? ""
+    let problem = fault.problem(header, fieldCount: reader.fieldCount)
+    try file.write(
+      "\(place.file.quotedCSV),\(place.line ?? 0),\(column.quotedCSV),\(problem.quotedCSV)\n")
+  }
+
+  consuming func commit() throws(FileError) { try file.commit() }
+}
+
+extension String {
+  /// The text as a CSV field: in quotes where it needs them.
+  fileprivate var quotedCSV: String {
+    let needsQuotes = utf8.contains { [0x22, 0x2C, 0x0A, 0x0D].contains($0) || $0 == 0x20 }
+    guard needsQuotes else { return self }
+    return "\"" + reduce(into: "") { $0 += $1 == "\"" ? "\"\"" : String($1) } + "\""
+  }
+}

@@ -1,0 +1,139 @@
+/// A type that features are stored in.
+protocol FeatureElement: BitwiseCopyable {
+  /// A feature as this type; bytes get only 0 and 1.
+  init(feature: Float)
+}
+
+extension UInt8: FeatureElement {
+  @inline(__always) init(feature: Float) { self = feature == 0 ? 0 : 1 }
+}
+
+extension Float: FeatureElement {
+  @inline(__always) init(feature: Float) { self = feature }
+}
+
+/// What became of a row.
+enum RowEncoding {
+  case kept
+  case missing
+  case rejected(RowFault)
+}
+
+/// Turns the fields of a record into features, by the schema alone.
+///
+/// A row is rejected for the first of: another number of fields than the header, invalid UTF-8, a
+/// value that its column does not allow (in the order of the file). Rejected goes before missing.
+@safe struct RowEncoder {
+  /// How many features a row has.
+  let features: Int
+  private let fieldCount: Int
+  /// The columns that make features, in the order of the file.
+  private let plans: [ColumnPlan]
+  private let label: ColumnPlan?
+  private let na: MissingTokens
+
+  /// Prepares to encode the rows of one table.
+  ///
+  /// - Parameters:
+  ///   - schema: The declared facts.
+  ///   - header: Has all columns that make features; checked by its own initialiser.
+  ///   - withLabel: Whether labels are read too; the header then has the label.
+  init(schema: Schema, header: TableHeader, withLabel: Bool) {
+    features = schema.features
+    fieldCount = header.names.count
+    na = MissingTokens(schema.na)
+    var offset = 0
+    var plans: [ColumnPlan] = []
+    for column in schema.featureColumns {
+      plans.append(
+        ColumnPlan(column, schema: schema, field: Self.field(column, header), offset: offset))
+      offset += schema.featureCount(of: column)
+    }
+    self.plans = plans.sorted { $0.field < $1.field }
+    let labelColumn = schema.labelColumn
+    label =
+      withLabel
+      ? ColumnPlan(labelColumn, schema: schema, field: Self.field(labelColumn, header), offset: 0)
+      : nil
+  }
+
+  private static func field(_ column: Schema.Column, _ header: TableHeader) -> Int {
+    guard let field = header.field(of: column.name) else {
+      preconditionFailure("the header was not checked to have the column \(column.name)")
+    }
+    return field
+  }
+
+  /// The rules that hold for the record as a whole.
+  ///
+  /// - Parameter reader: At the row.
+  /// - Returns: The fault, or nil.
+  func wholeRowFault(_ reader: CSVReader) -> RowFault? {
+    guard reader.fieldCount == fieldCount else {
+      return RowFault(
+        reason: .ragged, field: reader.fieldCount > fieldCount ? fieldCount : nil)
+    }
+    return reader.firstInvalidField().map { RowFault(reason: .invalidText, field: $0) }
+  }
+
+  /// Encodes the features of a record that has no ``wholeRowFault(_:)``.
+  ///
+  /// - Parameters:
+  ///   - reader: At the row.
+  ///   - row: As many elements as ``features``, all zero; written, also where the row is not kept.
+  ///   - labelValue: Gets the label where one is read: a class index or a scaled number.
+  /// - Returns: What became of the row.
+  /// - Complexity: O(bytes of the record + features), no allocation.
+  @unsafe func encode<Element: FeatureElement>(
+    _ reader: CSVReader, into row: UnsafeMutablePointer<Element>, label labelValue: inout Double
+  ) -> RowEncoding {
+    var isMissing = false
+    var fault: RowFault?
+    for index in plans.indices {
+      let plan = plans[index]
+      let bytes = unsafe reader.trimmedField(plan.field)
+      if unsafe na.contains(bytes) {
+        isMissing = unsafe !plan.encodeMissing(into: row) || isMissing
+      } else if let reason = unsafe plan.encode(bytes, into: row) {
+        fault = RowFault(reason: reason, field: plan.field)
+        break
+      }
+    }
+    if let label {
+      let bytes = unsafe reader.trimmedField(label.field)
+      if unsafe na.contains(bytes) {
+        isMissing = true
+      } else if let reason = unsafe label.readLabel(bytes, into: &labelValue),
+        label.field < fault?.field ?? .max
+      {
+        fault = RowFault(reason: reason, field: label.field)
+      }
+    }
+    if let fault { return .rejected(fault) }
+    return isMissing ? .missing : .kept
+  }
+
+  /// Whether a field stands for a missing value.
+  ///
+  /// - Parameter bytes: Trimmed; read within the call only.
+  /// - Returns: Whether it is one of the schema's `na` tokens.
+  @unsafe func isMissing(_ bytes: UnsafeRawBufferPointer) -> Bool { unsafe na.contains(bytes) }
+}
+
+/// The texts that stand for a missing value.
+@safe struct MissingTokens {
+  private let tokens: [[UInt8]]
+  /// Bit n is set where a token has n bytes; bit 63 stands for 63 and more.
+  private let lengths: UInt64
+
+  init(_ texts: [String]) {
+    tokens = texts.map { Array($0.utf8) }
+    lengths = tokens.reduce(0) { $0 | 1 << UInt64(min($1.count, 63)) }
+  }
+
+  /// Whether a field is one of them.
+  @unsafe @inline(__always) func contains(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard lengths & (1 << UInt64(min(bytes.count, 63))) != 0 else { return false }
+    return tokens.contains { unsafe $0.count == bytes.count && $0.elementsEqual(bytes) }
+  }
+}

@@ -1,0 +1,156 @@
+/// Drafts a schema from a table, for a person to correct.
+///
+/// | a column's values, besides tokens for missing | drafted as |
+/// |---|---|
+/// | only 0 and 1, or only true and false | `binary` |
+/// | numbers, more than 20 distinct | `numeric`, with the smallest and largest as bounds |
+/// | up to 20 distinct | `categorical` (the label, if there are two texts: `binary` with `values`) |
+/// | more texts, or none at all | `ignore` |
+///
+/// What is drafted was read from the table, so it is public only if the table is.
+public enum SchemaDraft {
+  /// Reads a whole table and drafts its schema.
+  ///
+  /// - Parameters:
+  ///   - table: A CSV file with a header.
+  ///   - label: The name of the column to predict.
+  ///   - delimiter: The byte between fields.
+  ///   - onMessage: Gets lines for the operator: columns that are ignored, rows passed over.
+  /// - Returns: YAML text that ``Schema/init(text:file:)`` reads.
+  /// - Throws: ``FileError``; ``DataError`` `missingLabel`, `emptyFile`, `noRows`, `duplicateColumn`,
+  ///   `unclosedQuote`, and `degenerateLabel` where the label cannot be one: a single value, or too
+  ///   many texts.
+  /// - Complexity: O(bytes) time; memory for 20 values of each column.
+  public static func draft(
+    table: String, label: String, delimiter: UInt8 = UInt8(ascii: ","),
+    onMessage: (String) -> Void = { _ in }
+  ) throws -> String {
+    let reader = try CSVReader(path: table, delimiter: delimiter)
+    let header = try TableHeader(reader)
+    let label = label.trimmed
+    guard header.field(of: label) != nil else {
+      throw DataError(
+        .missingLabel, "the label \"\(label)\" is not in the header; name one of its columns",
+        at: reader.location())
+    }
+    for (field, name) in header.names.enumerated() where header.field(of: name) != field {
+      throw DataError(
+        .duplicateColumn, "column \"\(name)\" is in the header twice; rename one of them",
+        at: reader.location(ofField: field))
+    }
+    let sketches = try sketch(reader, header, onMessage)
+    let lines = try zip(header.names, sketches).map { name, sketch in
+      let facts =
+        name == label
+        ? try labelFacts(name, sketch, table) : facts(name, sketch, onMessage)
+      return "  \(name.quotedYAML): \(facts)"
+    }
+    return preamble(label) + lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Takes every row in; rows that cannot be read as rows are passed over.
+  private static func sketch(
+    _ reader: CSVReader, _ header: TableHeader, _ onMessage: (String) -> Void
+  ) throws -> [ColumnSketch] {
+    let na = MissingTokens(Schema.defaultNA)
+    var sketches = Array(repeating: ColumnSketch(), count: header.names.count)
+    var rows = 0
+    var passedOver = 0
+    while try reader.next() {
+      rows += 1
+      guard reader.fieldCount == sketches.count, reader.firstInvalidField() == nil else {
+        passedOver += 1
+        continue
+      }
+      for field in sketches.indices {
+        let bytes = unsafe reader.trimmedField(field)
+        if unsafe !na.contains(bytes) { unsafe sketches[field].see(bytes) }
+      }
+    }
+    guard rows > 0 else {
+      throw DataError(
+        .noRows, "the table has a header and no rows; add rows",
+        at: .init(file: reader.name, line: 1, column: 1))
+    }
+    if passedOver > 0 {
+      onMessage(
+        "\(reader.name): \(passedOver) rows with another number of fields than the header,"
+          + " or invalid UTF-8, were passed over")
+    }
+    return sketches
+  }
+
+  private static func facts(
+    _ name: String, _ sketch: ColumnSketch, _ onMessage: (String) -> Void
+  ) -> String {
+    if sketch.isBinary { return "{type: binary}" }
+    if !sketch.hasManyValues, !sketch.isEmpty { return categorical(sketch) }
+    if let bounds = sketch.bounds { return numeric(bounds) }
+    let reason =
+      sketch.isEmpty ? "has no values" : "has more than \(ColumnSketch.maxCategories) texts"
+    onMessage("column \"\(name)\" \(reason) and is drafted as ignore")
+    return "{type: ignore}"
+  }
+
+  private static func labelFacts(
+    _ name: String, _ sketch: ColumnSketch, _ table: String
+  ) throws(DataError) -> String {
+    let categories = sketch.categories
+    if sketch.isBinary, categories.count > 1 { return "{type: binary}" }
+    if categories.count == 2, !sketch.isNumeric {
+      return "{type: binary, values: [\(categories.map(\.quotedYAML).joined(separator: ", "))]}"
+    }
+    if categories.count > 1 { return categorical(sketch) }
+    if let bounds = sketch.bounds, sketch.hasManyValues { return numeric(bounds) }
+    let problem =
+      sketch.hasManyValues ? "has too many texts to be classes" : "has one value only, or none"
+    throw DataError(
+      .degenerateLabel, "the label \"\(name)\" \(problem); choose another label",
+      at: .init(file: table))
+  }
+
+  private static func categorical(_ sketch: ColumnSketch) -> String {
+    let list = sketch.categories.map(\.quotedYAML).joined(separator: ", ")
+    return "{type: categorical, categories: [\(list)]}"
+  }
+
+  private static func numeric(_ bounds: ClosedRange<Double>) -> String {
+    "{type: numeric, bounds: [\(bounds.lowerBound.shortText), \(bounds.upperBound.shortText)]}"
+  }
+
+  private static func preamble(_ label: String) -> String {
+    """
+    # A draft, made by reading the table: correct it before you use it.
+    # A schema is taken to be public. The types, bounds and categories below were read from the
+    # data, so they are public only if the data are. Replace them by what is known without looking:
+    # a code book, the law, common sense.
+    label: \(label.quotedYAML)
+    missing: drop
+    na: ["", NA]
+    columns:
+
+    """
+  }
+}
+
+extension String {
+  /// The text as a YAML scalar in a flow mapping: plain where that is safe for every reader.
+  fileprivate var quotedYAML: String {
+    let plain = utf8.allSatisfy { byte in
+      byte == UInt8(ascii: "_") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-")
+        || (byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"))
+        || (byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z"))
+    }
+    let words = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"]
+    let isSafe = plain && utf8.first.map { $0 > UInt8(ascii: ".") } ?? false
+    let isNegativeNumber = hasPrefix("-") && DecimalNumber.parse(self) != nil
+    return (isSafe && !words.contains(lowercased())) || isNegativeNumber ? self : quotedJSON
+  }
+}
+
+extension Double {
+  /// The shortest text that reads back as this number, whole numbers without a point.
+  fileprivate var shortText: String {
+    magnitude < 1e15 && rounded() == self ? "\(Int(self))" : "\(self)"
+  }
+}

@@ -1,0 +1,103 @@
+/// The header of one table: which field holds which column of the schema.
+struct TableHeader {
+  /// The names, in the order of the file.
+  let names: [String]
+  private let fields: [String: Int]
+
+  /// What a reader of the table needs from its header.
+  enum Purpose {
+    /// All the schema's columns, label, id and unit.
+    case preparation
+    /// The columns that make features.
+    case prediction
+  }
+
+  /// Reads a table's first record and checks it against the schema.
+  ///
+  /// - Parameters:
+  ///   - reader: At its beginning; afterwards at its first row.
+  ///   - schema: Names the columns that are needed.
+  ///   - purpose: Decides which of them.
+  ///   - onMessage: Gets one message that names the columns that are ignored because the schema
+  ///     does not name them.
+  /// - Throws: ``DataError`` `emptyFile`, `invalidText`, `missingLabel`, `missingColumn` (listing all
+  ///   that are missing), `duplicateColumn`; what the reader throws.
+  init(
+    _ reader: CSVReader, schema: Schema, purpose: Purpose, onMessage: (String) -> Void
+  ) throws {
+    try self.init(reader)
+    let needed = Self.needed(by: schema, purpose)
+    try checkPresence(of: needed, label: schema.label, in: reader)
+    try checkUniqueness(of: needed, in: reader)
+    let known = Set(schema.columns.map(\.name) + [schema.id, schema.unit].compactMap(\.self))
+    let ignored = names.filter { !known.contains($0) }
+    if !ignored.isEmpty {
+      onMessage(
+        "\(reader.name): columns that the schema does not name are ignored:"
+          + " \(ignored.joined(separator: ", "))")
+    }
+  }
+
+  /// Reads a table's first record, without a schema.
+  ///
+  /// - Parameter reader: At its beginning; afterwards at its first row.
+  /// - Throws: ``DataError`` `emptyFile` or `invalidText`; what the reader throws.
+  init(_ reader: CSVReader) throws {
+    guard try reader.next() else {
+      throw DataError(
+        .emptyFile, "the table is empty; it needs a header and rows",
+        at: .init(file: reader.name, line: 1, column: 1))
+    }
+    if let field = reader.firstInvalidField() {
+      throw DataError(
+        .invalidText, "the header is not UTF-8; save the table as UTF-8",
+        at: reader.location(ofField: field))
+    }
+    names = (0..<reader.fieldCount).map(reader.text)
+    fields = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
+  }
+
+  /// The field of a column.
+  ///
+  /// - Parameter name: As in the header.
+  /// - Returns: Its position, or nil.
+  func field(of name: String) -> Int? { fields[name] }
+
+  private static func needed(by schema: Schema, _ purpose: Purpose) -> [String] {
+    switch purpose {
+    case .prediction: return schema.featureColumns.map(\.name)
+    case .preparation:
+      var names = schema.columns.map(\.name)
+      for name in [schema.id, schema.unit].compactMap(\.self) where !names.contains(name) {
+        names.append(name)
+      }
+      return names
+    }
+  }
+
+  private func checkPresence(
+    of needed: [String], label: String, in reader: CSVReader
+  ) throws(DataError) {
+    let missing = needed.filter { fields[$0] == nil }
+    guard !missing.isEmpty else { return }
+    if missing == [label] {
+      throw DataError(
+        .missingLabel, "the label \"\(label)\" is not in the header; name another label or add it",
+        at: reader.location())
+    }
+    let list = missing.map { "\"\($0)\"" }.joined(separator: ", ")
+    throw DataError(
+      .missingColumn,
+      "columns of the schema are not in the header: \(list); correct the schema or the table",
+      at: reader.location())
+  }
+
+  private func checkUniqueness(of needed: [String], in reader: CSVReader) throws(DataError) {
+    let needed = Set(needed)
+    for (field, name) in names.enumerated() where needed.contains(name) && fields[name] != field {
+      throw DataError(
+        .duplicateColumn, "column \"\(name)\" is in the header twice; rename one of them",
+        at: reader.location(ofField: field))
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/// Reads a table row by row into features, for a model to predict from.
+///
+/// Only the columns that make features are needed; label, id, unit and ignored columns may be
+/// absent. Every record gives one outcome, in order.
+public final class TableScan {
+  /// What became of a row.
+  public enum Outcome: Sendable {
+    /// The features were written.
+    case features
+    /// A value is missing whose column drops such rows.
+    case missing
+    /// The row has a value or a form that the schema does not allow; the error names the place.
+    case rejected(DataError)
+  }
+
+  /// How many features a row has.
+  public let features: Int
+  /// Physical line, from 1, in which the current row begins.
+  public var line: Int { reader.line }
+  /// Bytes of the table that were read so far.
+  public var bytesRead: Int { reader.bytesRead }
+
+  private let reader: CSVReader
+  private let header: TableHeader
+  private let encoder: RowEncoder
+
+  /// Opens a table and reads its header.
+  ///
+  /// - Parameters:
+  ///   - table: A CSV file with a header.
+  ///   - schema: The declared facts.
+  ///   - delimiter: The byte between fields.
+  ///   - onMessage: Gets one line where columns are ignored that the schema does not name.
+  /// - Throws: ``FileError``; ``DataError`` `emptyFile`, `invalidText`, `missingColumn`,
+  ///   `duplicateColumn` or `unclosedQuote`.
+  public init(
+    table: String, schema: Schema, delimiter: UInt8 = UInt8(ascii: ","),
+    onMessage: (String) -> Void = { _ in }
+  ) throws {
+    reader = try CSVReader(path: table, delimiter: delimiter)
+    header = try TableHeader(reader, schema: schema, purpose: .prediction, onMessage: onMessage)
+    encoder = RowEncoder(schema: schema, header: header, withLabel: false)
+    features = schema.features
+  }
+
+  /// Encodes the next row.
+  ///
+  /// - Parameter row: As many elements as ``features``; all zero where the outcome is not
+  ///   ``Outcome/features``.
+  /// - Returns: What became of the row, or nil at the end of the table.
+  /// - Throws: ``FileError`` `inputOutput`; ``DataError`` `unclosedQuote` or `malformedTable`, after
+  ///   which there are no further rows.
+  /// - Complexity: O(bytes of the record + features), no allocation.
+  public func next(into row: inout MutableSpan<Float>) throws -> Outcome? {
+    precondition(row.count == features, "the row has \(row.count) places, \(features) are needed")
+    guard try reader.next() else { return nil }
+    row.update(repeating: 0)
+    if let fault = encoder.wholeRowFault(reader) {
+      return .rejected(fault.error(header, reader))
+    }
+    // SAFETY: the span has `features` elements, and exclusive access to it lasts through the call.
+    let encoding = unsafe row.withUnsafeMutableBufferPointer { buffer -> RowEncoding in
+      guard let base = buffer.baseAddress else { preconditionFailure("a schema has features") }
+      var label = 0.0
+      return unsafe encoder.encode(reader, into: base, label: &label)
+    }
+    switch encoding {
+    case .kept: return .features
+    case .missing:
+      row.update(repeating: 0)
+      return .missing
+    case .rejected(let fault):
+      row.update(repeating: 0)
+      return .rejected(fault.error(header, reader))
+    }
+  }
+}
