@@ -44,6 +44,9 @@ let package = Package(
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
     module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
+    module(
+      "DPTraining",
+      ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )

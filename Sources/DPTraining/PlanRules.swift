@@ -1,0 +1,141 @@
+internal import DPAccounting
+internal import DPKernels
+internal import DPMechanisms
+internal import Foundation
+
+/// How options become a plan's numbers, and what is refused.
+enum PlanRules {
+  /// B: as asked for, or n/50, at least 256 and at most n.
+  static func batchSize(_ options: TrainingOptions, examples n: Int) throws(TrainingError) -> Int {
+    guard n >= 1 else {
+      throw TrainingError(
+        .invalidOption, "the training split has no rows; give more data or a smaller test fraction")
+    }
+    guard let asked = options.batchSize else { return min(n, max(256, n / 50)) }
+    guard asked >= 1 else {
+      throw TrainingError(.invalidOption, "batch size is \(asked); it must be at least 1")
+    }
+    guard asked <= n else {
+      throw TrainingError(
+        .invalidOption,
+        "batch size is \(asked), more than the \(n) rows of the training split; choose at most \(n)"
+      )
+    }
+    return asked
+  }
+
+  /// T: as asked for, or round(epochs · n / B).
+  static func steps(
+    _ options: TrainingOptions, examples n: Int, batchSize: Int
+  ) throws(TrainingError) -> Int {
+    switch options.length {
+    case .steps(let steps):
+      guard steps >= 1, steps <= longestRun else {
+        throw TrainingError(
+          .invalidOption, "steps is \(steps); it must be at least 1 and at most 2^40")
+      }
+      return steps
+    case .epochs(let epochs):
+      guard epochs > 0, epochs.isFinite else {
+        throw TrainingError(
+          .invalidOption, "epochs is \(epochs); it must be finite and greater than 0")
+      }
+      let steps = (epochs * Double(n) / Double(batchSize)).rounded()
+      guard steps >= 1, steps <= Double(longestRun) else {
+        throw TrainingError(
+          .invalidOption,
+          "\(epochs) epochs are \(steps) steps; there must be at least 1 and at most 2^40")
+      }
+      return Int(steps)
+    }
+  }
+
+  private static let longestRun = 1 << 40
+
+  /// η: as asked for, or what suits the optimizer.
+  static func learningRate(_ options: TrainingOptions) throws(TrainingError) -> Double {
+    let rate =
+      options.learningRate ?? TrainingOptions.usualLearningRate(of: options.optimizer)
+    guard rate > 0, Float(rate).isFinite, Float(rate) > 0 else {
+      throw TrainingError(
+        .invalidOption, "learning rate is \(rate); it must be finite and greater than 0")
+    }
+    return rate
+  }
+
+  /// δ: as asked for, or 1/(10 n) rounded down to a power of ten; refused from 1/√n on.
+  static func delta(_ options: TrainingOptions, examples n: Int) throws -> Double {
+    let usual = Double("1e\(Int(floor(log10(1 / (10 * Double(n))) + 1e-12)))") ?? 1e-6
+    let delta = options.delta ?? usual
+    try PrivacyTarget.checkDelta(delta)
+    let limit = 1 / Double(n).squareRoot()
+    guard delta < limit else {
+      throw TrainingError(
+        .invalidOption,
+        "delta is \(delta), not below 1/sqrt(n) = \(limit); choose one well below 1/n")
+    }
+    return delta
+  }
+
+  /// σ, κ, ε and what else makes the run private.
+  static func privacy(
+    _ options: TrainingOptions, examples n: Int, samplingRate: Double, steps: Int,
+    parameters: Int, accountant: some PrivacyAccountant
+  ) throws -> TrainingPlan.PrivacyFacts? {
+    guard options.privacy != .none else { return nil }
+    let clip = options.clipNorm
+    guard clip >= 1e-10, clip <= 1e10 else {
+      throw TrainingError(
+        .invalidOption, "clip is \(clip); it must be at least 1e-10 and at most 1e10")
+    }
+    let delta = try delta(options, examples: n)
+    func grid(_ sigma: Double) -> NoiseGrid {
+      NoiseGrid(noiseScale: sigma * clip, clipNorm: clip, parameters: parameters)
+    }
+    func kappa(_ sigma: Double) -> Double {
+      let excess = Sensitivity.excess(
+        grid: grid(sigma), clipNorm: clip, parameters: parameters)
+      return Calibration.roundedUp(excess, significantDigits: 6)
+    }
+    func mechanism(_ sigma: Double) throws(PrivacyError) -> PoissonSubsampledGaussian {
+      try PoissonSubsampledGaussian(
+        samplingRate: samplingRate,
+        noiseMultiplier: NoiseMultiplier(sigma).value / (1 + kappa(sigma)),
+        relation: options.relation)
+    }
+    let (sigma, target) = try chosenNoise(
+      options, delta: delta, steps: steps, accountant: accountant, mechanism: mechanism)
+    let excess = kappa(sigma)
+    guard excess <= Sensitivity.largestExcess else {
+      throw TrainingError(
+        .invalidOption,
+        "rounding would cost \(excess) of the sensitivity, more than \(Sensitivity.largestExcess); "
+          + "choose a noise multiplier below \(sigma) or a smaller model")
+    }
+    let spent = try accountant.epsilon(
+      of: [ComposedSteps(of: mechanism(sigma), count: steps)], delta: delta)
+    let epsilon = Calibration.roundedUp(spent.upper, significantDigits: 6)
+    return TrainingPlan.PrivacyFacts(
+      relation: options.relation, targetEpsilon: target,
+      epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noiseMultiplier: sigma,
+      clip: clip, kappa: excess, tileExamples: Lanes.examples,
+      gridSpacing: grid(sigma).spacing, accountant: accountant.name)
+  }
+
+  private static func chosenNoise(
+    _ options: TrainingOptions, delta: Double, steps: Int, accountant: some PrivacyAccountant,
+    mechanism: (Double) throws(PrivacyError) -> PoissonSubsampledGaussian
+  ) throws -> (sigma: Double, target: Double?) {
+    switch options.privacy {
+    case .epsilon(let epsilon):
+      let target = try PrivacyTarget(epsilon: epsilon, delta: delta)
+      let sigma = try Calibration.noiseMultiplier(
+        for: target, steps: steps, accountant: accountant, mechanism: mechanism)
+      return (sigma, epsilon)
+    case .noiseMultiplier(let sigma):
+      return (try NoiseMultiplier(sigma).value, nil)
+    case .none:
+      preconditionFailure("a run without privacy has no noise")
+    }
+  }
+}

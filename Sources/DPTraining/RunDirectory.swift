@@ -1,0 +1,151 @@
+internal import DPFiles
+internal import Foundation
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// The folder of one run, readable by its owner only.
+///
+/// | file | for whom |
+/// |---|---|
+/// | `model.safetensors` | may leave the house |
+/// | `statement.json`, `statement.txt` | may leave the house |
+/// | `run.json`, `metrics.jsonl` | the operator: they hold exact facts about the data |
+/// | `charges` | the steps that are paid for, written before they are taken |
+/// | `checkpoints/` | where an interrupted run goes on from; no keys |
+public struct RunDirectory: Hashable, Sendable {
+  /// The folder.
+  public let path: String
+
+  /// The trained model.
+  public var model: String { path + "/model.safetensors" }
+  /// The guarantee, for programs.
+  public var statement: String { path + "/statement.json" }
+  /// The guarantee, for people.
+  public var statementText: String { path + "/statement.txt" }
+  /// The operator's record.
+  public var record: String { path + "/run.json" }
+  /// The operator's measurements, one line for each interval.
+  public var metrics: String { path + "/metrics.jsonl" }
+  /// The write-ahead record of steps.
+  public var charges: String { path + "/charges" }
+  /// The folder of checkpoints.
+  public var checkpoints: String { path + "/checkpoints" }
+
+  private static let names: Set<String> = [
+    "model.safetensors", "statement.json", "statement.txt", "run.json", "metrics.jsonl", "charges",
+    "checkpoints",
+  ]
+
+  /// Names the folder of a run, which need not exist.
+  ///
+  /// - Parameter path: The folder.
+  public init(path: String) {
+    self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+  }
+
+  /// Checks that a new run may use the folder, and changes nothing.
+  ///
+  /// - Parameter overwrite: Whether an older run may be replaced.
+  /// - Throws: ``TrainingError`` when the folder holds something already, ``FileError`` when it
+  ///   cannot be looked into.
+  public func checkFree(overwrite: Bool) throws {
+    var isFolder: ObjCBool = false
+    let exists = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    guard exists else { return }
+    guard isFolder.boolValue else {
+      throw TrainingError(.runExists, "\(path): is a file; name a folder for the run")
+    }
+    let contents = try contents()
+    guard !contents.isEmpty else { return }
+    guard overwrite else {
+      throw TrainingError(
+        .runExists,
+        "\(path): holds a run already; --resume goes on with it, --overwrite replaces it")
+    }
+    let foreign = contents.filter { !RunDirectory.names.contains($0) && !$0.hasPrefix(".") }
+    guard foreign.isEmpty else {
+      throw TrainingError(
+        .runExists,
+        "\(path): holds \(foreign.count) file(s) that are no part of a run, which --overwrite does "
+          + "not touch; name another folder")
+    }
+  }
+
+  private func contents() throws -> [String] {
+    do {
+      return try FileManager.default.contentsOfDirectory(atPath: path)
+    } catch {
+      throw FileError(.cannotRead, "\(path): cannot be listed; ask its owner")
+    }
+  }
+
+  /// Makes the folder, or empties it of an older run.
+  ///
+  /// - Parameter overwrite: Whether an older run may be replaced.
+  /// - Throws: As ``checkFree(overwrite:)``; ``FileError`` when the folder cannot be made.
+  func create(overwrite: Bool) throws {
+    try checkFree(overwrite: overwrite)
+    if unsafe mkdir(path, 0o700) != 0 {
+      guard errno == EEXIST else {
+        throw FileError(
+          .cannotCreate,
+          "\(path): the folder cannot be made; its parent must exist and be writable")
+      }
+      guard unsafe access(path, W_OK | X_OK) == 0 else {
+        throw FileError(.cannotCreate, "\(path): may not be written to; choose another folder")
+      }
+    }
+    for name in try contents() { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
+    _ = unsafe chmod(path, 0o700)
+  }
+
+  /// Removes a run that never took a step.
+  func removeUnstarted() {
+    try? FileManager.default.removeItem(atPath: path)
+  }
+
+  /// Replaces a text file of the run, whole or not at all.
+  func write(_ text: String, to path: String) throws {
+    var file = try AtomicFile(path: path, overwrite: true)
+    try file.write(text)
+    try file.commit()
+  }
+
+  /// Writes a checkpoint and removes those before it.
+  func write(_ checkpoint: Checkpoint) throws {
+    if unsafe mkdir(checkpoints, 0o700) != 0, errno != EEXIST {
+      throw FileError(.inputOutput, "\(checkpoints): the folder cannot be made; free some space")
+    }
+    let older = try checkpointNames()
+    let name = "step-\(checkpoint.steps).safetensors"
+    try checkpoint.write(to: "\(checkpoints)/\(name)")
+    for file in older where file != name {
+      try? FileManager.default.removeItem(atPath: "\(checkpoints)/\(file)")
+    }
+  }
+
+  /// The checkpoint to go on from, or nil where there is none.
+  func latestCheckpoint(plan: TrainingPlan, planDigest: String) throws -> Checkpoint? {
+    let candidates = try checkpointNames().compactMap { name -> (Int, String)? in
+      guard let steps = Int(name.dropFirst(5).dropLast(".safetensors".count)) else { return nil }
+      return (steps, name)
+    }
+    guard let newest = candidates.max(by: { $0.0 < $1.0 }) else { return nil }
+    return try Checkpoint(
+      contentsOf: "\(checkpoints)/\(newest.1)", plan: plan, planDigest: planDigest)
+  }
+
+  /// Removes all checkpoints, which a finished run does not need.
+  func removeCheckpoints() {
+    try? FileManager.default.removeItem(atPath: checkpoints)
+  }
+
+  private func checkpointNames() throws -> [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpoints)) ?? []
+    return names.filter { $0.hasPrefix("step-") && $0.hasSuffix(".safetensors") }
+  }
+}

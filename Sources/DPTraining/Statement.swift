@@ -1,0 +1,185 @@
+public import DPAccounting
+internal import DPFiles
+internal import DPModels
+internal import Foundation
+
+/// What a run guarantees, in words and numbers that may leave the house.
+///
+/// It depends on the plan and on the number of charged steps alone: nothing in it was measured on
+/// the data.
+public struct Statement: Sendable {
+  /// The plan that was run.
+  public let plan: TrainingPlan
+  /// The steps that are charged, whether or not their results survived.
+  public let chargedSteps: Int
+  /// The guarantee; nil where the run has none.
+  public let epsilon: Double?
+  /// What ε would be, were the noise secret; nil without privacy.
+  public let plannedEpsilon: Double?
+
+  /// States what a run guarantees.
+  ///
+  /// - Parameters:
+  ///   - plan: The plan that was run.
+  ///   - chargedSteps: The steps that are charged.
+  ///   - accountant: The method that computes ε.
+  /// - Throws: ``PrivacyError`` when the plan was changed by hand.
+  public init(
+    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant
+  ) throws(PrivacyError) {
+    self.plan = plan
+    self.chargedSteps = chargedSteps
+    guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else {
+      epsilon = nil
+      plannedEpsilon = nil
+      return
+    }
+    let steps = try ComposedSteps(of: mechanism, count: chargedSteps)
+    let bound = try accountant.epsilon(of: [steps], delta: privacy.delta).upper
+    let rounded = Calibration.roundedUp(bound, significantDigits: 6)
+    let planned = bound <= privacy.epsilon ? min(rounded, privacy.epsilon) : rounded
+    plannedEpsilon = planned
+    epsilon = plan.insecureSeed == nil ? planned : nil
+  }
+
+  /// What no run of this kind covers.
+  static let notCovered = [
+    "Facts that were declared public: the schema (columns, types, bounds, categories, values that "
+      + "replace missing ones), the number of rows n, and how rows were split.",
+    "Choices made by looking at the data: every further run on the same source, such as a search "
+      + "for settings, spends its own epsilon, and they add up.",
+    "Persons with several rows: the guarantee is for one row.",
+    "The other files of the run (run.json, metrics.jsonl, charges, checkpoints) and anything shown "
+      + "while it ran: they hold exact facts about the data and must stay with the operator.",
+    "Rows of the test split: they took no part in training, and results on them are not released.",
+    "Observers of the computer itself, such as of its memory or of the time that steps take.",
+  ]
+
+  /// The statement for programs.
+  var json: JSONValue {
+    var members: [(String, JSONValue)] = [
+      ("fastdpVersion", .string(Version.current)),
+      ("source", .string(plan.data.source)),
+      ("guarantee", .bool(epsilon != nil)),
+      ("epsilon", .optional(epsilon)),
+      ("delta", .optional(plan.privacy?.delta)),
+    ]
+    if epsilon == nil, let plannedEpsilon {
+      members.append(("plannedEpsilon", .number(plannedEpsilon)))
+    }
+    if let seed = plan.insecureSeed {
+      members.append(("insecureSeed", .string("\(seed)")))
+    }
+    if let privacy = plan.privacy {
+      members += [
+        ("mechanism", .string("Poisson-subsampled Gaussian (DP-SGD)")),
+        ("neighbouringRelation", .string(privacy.relation.rawValue)),
+        ("noiseMultiplier", .number(privacy.noiseMultiplier)),
+        ("kappa", .number(privacy.kappa)),
+        ("tileExamples", .integer(privacy.tileExamples)),
+        ("clip", .number(privacy.clip)),
+        ("accountant", .string(privacy.accountant)),
+      ]
+    }
+    members += [
+      ("examples", .integer(plan.data.examples)),
+      ("samplingRate", .number(plan.samplingRate)),
+      ("batchSize", .integer(plan.batchSize)),
+      ("steps", .integer(chargedSteps)),
+      ("model", .string(modelDescription)),
+      ("optimizer", .string(plan.optimizer.rawValue)),
+      ("learningRate", .number(plan.learningRate)),
+      ("notCovered", .array(Statement.notCovered.map(JSONValue.string))),
+    ]
+    return .object(members)
+  }
+
+  private var modelDescription: String {
+    let widths = ([plan.features] + plan.hidden + [plan.outputs]).map(String.init)
+    return "\(widths.joined(separator: "-")) \(plan.activation.rawValue), \(plan.head)"
+  }
+
+  /// The statement for people: what a data owner can sign.
+  var text: String {
+    var lines = ["PRIVACY STATEMENT", "", "Source of the data: \(plan.data.source)", ""]
+    lines += guarantee
+    lines += ["", "How the model was made"]
+    lines += facts.map { "  " + $0.0.padding(toLength: 34, withPad: " ", startingAt: 0) + $0.1 }
+    lines += ["", "What is not covered"]
+    for item in Statement.notCovered { lines += Statement.wrapped(item, bullet: "  - ") }
+    lines += [
+      "", "Made by fastDP \(Version.current). Released with this statement: model.safetensors.", "",
+      "Data owner: ______________________________    Date: ________________", "",
+    ]
+    return lines.joined(separator: "\n")
+  }
+
+  private var guarantee: [String] {
+    guard let privacy = plan.privacy else {
+      return Statement.wrapped(
+        "This model was trained WITHOUT differential privacy. It may reveal the rows that it was "
+          + "trained on, and must be handled as they are.")
+    }
+    guard let epsilon else {
+      return Statement.wrapped(
+        "This model has NO guarantee: its randomness was made from the number "
+          + "\(plan.insecureSeed.map(String.init) ?? ""), which anyone can guess, so that the noise "
+          + "can be subtracted. Such runs are for tests.")
+    }
+    let tables =
+      switch privacy.relation {
+      case .zeroOut:
+        "one row replaced by a row that contributes nothing (the number of rows being public)"
+      case .addRemove: "one row added or removed (the number of rows itself is not covered)"
+      case .replace: "one row replaced by any other (the number of rows being public)"
+      }
+    return Statement.wrapped(
+      "The model was trained with differential privacy: epsilon = \(epsilon), delta = "
+        + "\(privacy.delta).")
+      + [""]
+      + Statement.wrapped(
+        "This means: take two tables that differ in \(tables). Whatever can be concluded from the "
+          + "model is nearly as likely under either: the probability of any outcome differs by a "
+          + "factor of at most e^epsilon, apart from events of total probability delta.")
+  }
+
+  private var facts: [(String, String)] {
+    var facts: [(String, String)] = []
+    if let privacy = plan.privacy {
+      facts += [
+        ("Mechanism", "Poisson-subsampled Gaussian (DP-SGD)"),
+        ("Neighbouring relation", privacy.relation.rawValue),
+        ("Noise multiplier (sigma)", "\(privacy.noiseMultiplier)"),
+        ("Rounding allowance (kappa)", "\(privacy.kappa), tiles of \(privacy.tileExamples)"),
+        ("Clipping norm (C)", "\(privacy.clip)"),
+        ("Accountant", privacy.accountant),
+      ]
+    } else {
+      facts.append(("Mechanism", "none (plain stochastic gradient descent)"))
+    }
+    return facts + [
+      ("Rows of the training split (n)", "\(plan.data.examples), dropped rows included"),
+      ("Sampling rate (q = B/n)", "\(plan.samplingRate), B = \(plan.batchSize)"),
+      ("Steps charged (T)", "\(chargedSteps)"),
+      ("Model", modelDescription),
+      ("Optimizer", "\(plan.optimizer.rawValue), learning rate \(plan.learningRate)"),
+    ]
+  }
+
+  /// Words in lines of at most 78 characters.
+  private static func wrapped(_ text: String, bullet: String = "") -> [String] {
+    let indentation = String(repeating: " ", count: bullet.count)
+    var lines: [String] = []
+    var line = bullet
+    for word in text.split(separator: " ") {
+      let empty = line == bullet || line == indentation
+      if !empty, line.count + 1 + word.count > 78 {
+        lines.append(line)
+        line = indentation + word
+      } else {
+        line += (empty ? "" : " ") + word
+      }
+    }
+    return lines + [line]
+  }
+}

@@ -1,0 +1,184 @@
+public import DPAccounting
+public import DPData
+internal import DPKernels
+internal import DPMechanisms
+public import DPModels
+internal import Foundation
+
+/// Everything that decides what a run releases, fixed before its first step.
+///
+/// A plan depends on public facts alone: the options, the schema, n and the split. It is stored in
+/// the run's folder, and a resumed run must have the same.
+public struct TrainingPlan: Hashable, Sendable, Codable {
+  /// What was measured and what it is compared with.
+  public struct DataFacts: Hashable, Sendable, Codable {
+    /// The name of the source of the data.
+    public let source: String
+    /// n, the raw rows of the training split.
+    public let examples: Int
+    /// The key that the split was made with.
+    public let splitKey: Int
+    /// The fraction of rows that went to the test split.
+    public let testFraction: Double
+    /// A hash of the schema.
+    public let schemaHash: String
+  }
+
+  /// What makes the run private.
+  public struct PrivacyFacts: Hashable, Sendable, Codable {
+    /// Which tables the guarantee makes indistinguishable.
+    public let relation: NeighbouringRelation
+    /// The ε that was asked for; nil where σ was.
+    public let targetEpsilon: Double?
+    /// The ε of T steps, rounded up.
+    public let epsilon: Double
+    /// δ.
+    public let delta: Double
+    /// σ: the noise's standard deviation divided by C.
+    public let noiseMultiplier: Double
+    /// C, the bound on the norm of an example's gradient.
+    public let clip: Double
+    /// κ: one row moves the sum by at most C(1 + κ); σ / (1 + κ) is what is accounted.
+    public let kappa: Double
+    /// t, the number of examples that are summed in Float before they are added exactly.
+    public let tileExamples: Int
+    /// The grid's spacing γ, in gradient units.
+    public let gridSpacing: Double
+    /// The accountant's name.
+    public let accountant: String
+  }
+
+  /// Facts about the data that are public.
+  public let data: DataFacts
+  /// The number of features.
+  public let features: Int
+  /// The widths of the hidden layers.
+  public let hidden: [Int]
+  /// The nonlinearity after every hidden layer.
+  public let activation: Activation
+  /// The head's name.
+  public let head: String
+  /// The number of outputs of the last layer.
+  public let outputs: Int
+  /// What makes the run private; nil for a run without privacy.
+  public let privacy: PrivacyFacts?
+  /// q = B / n.
+  public let samplingRate: Double
+  /// B, the expected batch size.
+  public let batchSize: Int
+  /// T.
+  public let steps: Int
+  /// The rule that turns released gradients into steps.
+  public let optimizer: OptimizerRule
+  /// η.
+  public let learningRate: Double
+  /// The seed that anyone can guess, where there is one.
+  public let insecureSeed: UInt64?
+
+  /// Plans a run.
+  ///
+  /// - Parameters:
+  ///   - options: What is asked for.
+  ///   - dataset: Prepared data; only its public facts are read.
+  ///   - accountant: The method that computes ε.
+  /// - Throws: ``TrainingError`` or ``PrivacyError`` naming the option, the bound and the remedy.
+  /// - Complexity: A calibration of σ: about 0.1 s.
+  public init(
+    _ options: TrainingOptions, dataset: Dataset, accountant: some PrivacyAccountant
+  ) throws {
+    let n = dataset.train.count
+    data = DataFacts(
+      source: dataset.provenance.source, examples: n, splitKey: dataset.provenance.splitKey,
+      testFraction: dataset.provenance.testFraction,
+      schemaHash: String(dataset.schema.stableHash, radix: 16))
+    let head = Head(dataset.schema.labelKind)
+    let architecture = try DenseArchitecture(
+      features: dataset.features, hidden: options.hidden, activation: options.activation,
+      head: head)
+    features = dataset.features
+    hidden = options.hidden
+    activation = options.activation
+    self.head = head.name
+    outputs = head.outputs
+    batchSize = try PlanRules.batchSize(options, examples: n)
+    samplingRate = Double(batchSize) / Double(n)
+    steps = try PlanRules.steps(options, examples: n, batchSize: batchSize)
+    optimizer = options.optimizer
+    learningRate = try PlanRules.learningRate(options)
+    insecureSeed = options.insecureSeed
+    privacy = try PlanRules.privacy(
+      options, examples: n, samplingRate: samplingRate, steps: steps,
+      parameters: architecture.parameterCount, accountant: accountant)
+  }
+
+  /// The network.
+  ///
+  /// - Throws: ``ModelError`` when the plan was read from a file that was changed by hand.
+  public func architecture() throws(ModelError) -> DenseArchitecture {
+    try DenseArchitecture(
+      features: features, hidden: hidden, activation: activation,
+      head: Head(name: head, outputs: outputs))
+  }
+
+  /// What one step releases, with σ against the true sensitivity; nil without privacy.
+  ///
+  /// - Throws: ``PrivacyError`` when the plan was read from a file that was changed by hand.
+  public func mechanism() throws(PrivacyError) -> PoissonSubsampledGaussian? {
+    guard let privacy else { return nil }
+    return try PoissonSubsampledGaussian(
+      samplingRate: samplingRate, noiseMultiplier: privacy.noiseMultiplier / (1 + privacy.kappa),
+      relation: privacy.relation)
+  }
+
+  /// What an operator should know before the run starts.
+  public var warnings: [String] {
+    var warnings: [String] = []
+    if let privacy, privacy.delta >= 1 / Double(data.examples) {
+      warnings.append(
+        "delta is \(privacy.delta), not below 1/n = \(1 / Double(data.examples)); a mechanism that "
+          + "publishes one whole row in n has such a delta; choose a smaller --delta")
+    }
+    if insecureSeed != nil {
+      warnings.append(
+        "with an insecure seed anyone can subtract the noise; the run claims no guarantee")
+    }
+    return warnings
+  }
+
+  /// The names of the settings in which two plans differ.
+  ///
+  /// - Parameter other: Another plan.
+  /// - Returns: JSON keys, sorted; none for equal plans.
+  public func differences(from other: TrainingPlan) -> [String] {
+    func flat(_ plan: TrainingPlan) -> [String: String] {
+      guard let data = try? JSONEncoder().encode(plan),
+        let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
+      else { return [:] }
+      var result: [String: String] = [:]
+      for (key, value) in object {
+        guard let part = value as? [String: Any] else {
+          result[key] = "\(value)"
+          continue
+        }
+        for (name, value) in part { result[name] = "\(value)" }
+      }
+      return result
+    }
+    let mine = flat(self)
+    let others = flat(other)
+    return Set(mine.keys).union(others.keys).filter { mine[$0] != others[$0] }.sorted()
+  }
+}
+
+extension Head {
+  /// The head that a label calls for.
+  ///
+  /// - Parameter label: What the schema declares the label to be.
+  public init(_ label: Schema.LabelKind) {
+    switch label {
+    case .binary: self = .binary
+    case .categorical(let classes): self = .multiclass(classes)
+    case .numeric: self = .regression
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import DPAccounting
+import DPData
+import DPTraining
+import Foundation
+
+/// A small table with a label that its columns predict, prepared in memory.
+struct SmallTable {
+  static let schema = """
+    label: y
+    columns:
+      a: {type: numeric, bounds: [0, 9]}
+      b: {type: binary}
+      c: {type: categorical, categories: [r, s, t]}
+      y: {type: binary}
+    """
+
+  var rows: [[String]]
+
+  /// Rows that follow from their number alone.
+  init(rows count: Int) {
+    rows = (0..<count).map { row in
+      let a = row * 7 % 10
+      let b = row * 5 / 3 % 2
+      return ["\(a)", "\(b)", ["r", "s", "t"][row * 11 % 3], a + 4 * b > 6 ? "1" : "0"]
+    }
+  }
+
+  /// The table, prepared.
+  func dataset(testFraction: Double = 0.2) throws -> Dataset {
+    let folder = try ScratchFolder()
+    let path = folder.path("table.csv")
+    let text = ([["a", "b", "c", "y"]] + rows).map { $0.joined(separator: ",") }
+    try (text.joined(separator: "\n") + "\n").write(
+      toFile: path, atomically: false, encoding: .utf8)
+    var options = PrepareOptions()
+    options.testFraction = testFraction
+    return try Dataset.prepare(
+      tables: [path], schema: Schema(text: SmallTable.schema, file: "schema"), options: options
+    ).dataset
+  }
+}
+
+/// A folder that goes away with the value that made it.
+final class ScratchFolder {
+  let url: URL
+
+  init() throws {
+    url = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
+  }
+
+  deinit { try? FileManager.default.removeItem(at: url) }
+
+  func path(_ name: String) -> String { url.appending(path: name).path(percentEncoded: false) }
+}
+
+extension TrainingPlan {
+  /// A plan by the only accountant.
+  init(_ options: TrainingOptions, _ dataset: Dataset) throws {
+    try self.init(options, dataset: dataset, accountant: RDPAccountant())
+  }
+}

@@ -1,0 +1,144 @@
+import DPAccounting
+import DPData
+import DPMechanisms
+import DPModels
+import DPTraining
+import Foundation
+import Testing
+
+@Suite struct StepEngineTests {
+  private func options(_ change: (inout TrainingOptions) -> Void) -> TrainingOptions {
+    var options = TrainingOptions()
+    options.optimizer = .sgd
+    options.learningRate = 1
+    options.privacy = .noiseMultiplier(1.5)
+    options.hidden = [4]
+    options.length = .steps(3)
+    change(&options)
+    return options
+  }
+
+  /// A step, recomputed from its definition in Double: sample, clipped sum, noise, constant divisor.
+  @Test(arguments: [PrivacyChoice.noiseMultiplier(1.5), .none], [40, 300])
+  func aStepIsItsDefinition(privacy: PrivacyChoice, batchSize: Int) throws {
+    let dataset = try SmallTable(rows: 500).dataset()
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = privacy
+        $0.batchSize = batchSize
+        $0.clipNorm = 0.3
+      }, dataset)
+    let key = SecureKey()
+    var generator = StreamGenerator(key, domain: .initialisation)
+    let start = try ModelState(start: plan, using: &generator)
+    var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+    var sampler = try PoissonSampler(
+      key, samplingRate: SamplingRate(plan.samplingRate),
+      blocks: RecordBlocks(records: dataset.train.count))
+    let count = start.parameters.count
+    let grid = NoiseGrid(noiseScale: 1.5 * 0.3, clipNorm: 0.3, parameters: count)
+    var noise = GaussianNoise(key, coordinates: count, grid: grid)
+    for step in 0..<3 {
+      let before = engine.parameters.map(Double.init)
+      var records: [UInt32] = []
+      for block in 0..<sampler.blocks.count {
+        sampler.appendSample(step: step, block: block, to: &records)
+      }
+      let examples = records.map { record in
+        (
+          features: dataset.train.features(of: Int(record)).map(Double.init),
+          label: Double(dataset.train.label(of: Int(record)) ?? .nan)
+        )
+      }
+      let reference = ReferenceNetwork(try plan.architecture(), parameters: before)
+      let sum = reference.clippedSum(examples, bound: privacy == .none ? .infinity : 0.3)
+      var units = [Int32](repeating: 0, count: count)
+      if privacy != .none {
+        var span = units.mutableSpan
+        noise.fill(&span, step: step, from: 0)
+      }
+      engine.take(step: step)
+      for index in 0..<count {
+        let released = (sum[index] + Double(units[index]) * grid.spacing) / Double(batchSize)
+        let expected = before[index] - released
+        #expect(abs(Double(engine.parameters[index]) - expected) <= 2e-6)
+      }
+    }
+  }
+
+  /// The noise in the released sum: mean 0, variance σ²C² once, normal, new in every step and
+  /// coordinate, whatever the batch; measured on a table that contributes nothing.
+  @Test func noiseIsAddedOnce() throws {
+    var table = SmallTable(rows: 400)
+    // A few rows hold examples, so that the table is not refused; clipped, they cannot be seen.
+    for row in table.rows.indices where row > 20 { table.rows[row][3] = "" }
+    let dataset = try table.dataset()
+    let sigma = 800.0
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = .noiseMultiplier(sigma)
+        $0.hidden = [30]
+        $0.batchSize = 100
+        $0.clipNorm = 0.5
+      }, dataset)
+    let key = SecureKey()
+    let count = try plan.architecture().parameterCount
+    let zero = ModelState(
+      parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
+    var noise: [[Double]] = []
+    for step in 0..<2000 {
+      var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: zero)
+      engine.take(step: step)
+      noise.append(engine.parameters.map { -Double($0) * 100 / (sigma * 0.5) })
+    }
+    let all = noise.flatMap(\.self)
+    let n = Double(all.count)
+    // 21 examples of norm 0.5 in a batch of 100 move a standardised value by at most 21/800.
+    let mean = all.reduce(0, +) / n
+    #expect(abs(mean) < 4.892 / n.squareRoot() + 0.03)
+    let variance = all.reduce(0) { $0 + $1 * $1 } / n
+    #expect(abs(variance - 1) < 4.892 * (2 / n).squareRoot() + 0.003)
+    let steps = zip(noise, noise.dropFirst()).reduce(0.0) { sum, pair in
+      sum + zip(pair.0, pair.1).reduce(0) { $0 + $1.0 * $1.1 }
+    }
+    #expect(abs(steps / n.squareRoot()) < 4.892 + 0.003 * n.squareRoot())
+  }
+
+  /// Every step takes place, with noise, also when nothing is drawn.
+  @Test func anEmptyBatchIsSteppedLikeAnyOther() throws {
+    let dataset = try SmallTable(rows: 200).dataset()
+    let plan = try TrainingPlan(
+      options {
+        $0.batchSize = 1
+        $0.length = .steps(200)
+      }, dataset)
+    let key = SecureKey()
+    var generator = StreamGenerator(key, domain: .initialisation)
+    var engine = try StepEngine(
+      plan, table: dataset.train.table, key: key,
+      start: ModelState(start: plan, using: &generator))
+    var before = engine.parameters
+    for step in 0..<200 {
+      engine.take(step: step)
+      #expect(zip(before, engine.parameters).count { $0 != $1 } > before.count / 2)
+      before = engine.parameters
+    }
+    #expect(engine.state.optimizerSteps == 200)
+  }
+
+  @Test(arguments: OptimizerRule.allCases)
+  func stateGoesOnWhereItWas(rule: OptimizerRule) throws {
+    let dataset = try SmallTable(rows: 300).dataset()
+    let plan = try TrainingPlan(options { $0.optimizer = rule }, dataset)
+    let key = InsecureKey(seed: 3)
+    var generator = StreamGenerator(key, domain: .initialisation)
+    let start = try ModelState(start: plan, using: &generator)
+    var whole = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+    for step in 0..<8 { whole.take(step: step) }
+    var first = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+    for step in 0..<5 { first.take(step: step) }
+    var second = try StepEngine(plan, table: dataset.train.table, key: key, start: first.state)
+    for step in 5..<8 { second.take(step: step) }
+    #expect(second.state == whole.state)
+  }
+}

@@ -1,0 +1,218 @@
+import DPAccounting
+import DPData
+import DPModels
+import DPTraining
+import Foundation
+import Testing
+
+/// A ledger that keeps its own books, and fails when told to.
+private final class SpyLedger: PrivacyLedger {
+  var reserved = 0
+  var released = 0
+  var failsAt = Int.max
+
+  func reserve(_ steps: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws {
+    #expect(steps.lowerBound == reserved)
+    if steps.upperBound > failsAt {
+      throw PrivacyError(.budgetExceeded, "the ledger has no budget left")
+    }
+    reserved = steps.upperBound
+  }
+
+  func release(_ steps: Range<Int>) throws {
+    #expect(steps.upperBound == reserved)
+    reserved = steps.lowerBound
+    released += steps.count
+  }
+}
+
+@Suite struct TrainerTests {
+  private let folder: ScratchFolder
+  private let dataset: Dataset
+
+  init() throws {
+    folder = try ScratchFolder()
+    dataset = try SmallTable(rows: 2000).dataset()
+  }
+
+  private func options(_ change: (inout TrainingOptions) -> Void = { _ in }) -> TrainingOptions {
+    var options = TrainingOptions()
+    options.hidden = [5]
+    options.length = .steps(60)
+    options.privacy = .epsilon(2)
+    change(&options)
+    return options
+  }
+
+  private func trainer(
+    _ options: TrainingOptions, _ data: Dataset? = nil, ledger: (any PrivacyLedger)? = nil
+  ) throws -> Trainer {
+    let data = data ?? dataset
+    return try Trainer(
+      TrainingPlan(options, data), dataset: data, accountant: RDPAccountant(), ledger: ledger)
+  }
+
+  private var directory: RunDirectory { RunDirectory(path: folder.path("run")) }
+
+  private func charged(_ trainer: Trainer) throws -> Int {
+    let lines = try String(contentsOfFile: directory.charges, encoding: .utf8)
+      .split(separator: "\n")
+    return lines.reduce(0) { charged, line in
+      let object =
+        (try? JSONSerialization.jsonObject(with: Data(line.dropFirst(65).utf8))) as? [String: Any]
+      let kind = object?["kind"] as? String
+      return (object?[kind == "release" ? "from" : "to"] as? Int) ?? charged
+    }
+  }
+
+  @Test func aRunLearnsAndTellsWhatItSpent() throws {
+    let trainer = try trainer(options { $0.length = .epochs(40) })
+    let outcome = try trainer.start(in: directory)
+    #expect(!outcome.interrupted)
+    #expect(outcome.statement.chargedSteps == trainer.plan.steps)
+    #expect(try charged(trainer) == trainer.plan.steps)
+    #expect(try #require(outcome.statement.epsilon) <= 2)
+    #expect(try #require(outcome.evaluation?.accuracy) > 0.8)
+    let model = try Model(contentsOf: directory.model)
+    #expect(try dataset.evaluate(model) == outcome.evaluation)
+  }
+
+  @Test func stepsAreChargedBeforeTheyRun() throws {
+    let ledger = SpyLedger()
+    let trainer = try trainer(options(), ledger: ledger)
+    var control = TrainingControl()
+    var asked = 0
+    control.shouldStop = {
+      // Asked before every step: all steps so far were charged.
+      #expect(ledger.reserved >= asked)
+      asked += 1
+      return false
+    }
+    _ = try trainer.start(in: directory, control: control)
+    #expect(asked == 60 && ledger.reserved == 60)
+  }
+
+  @Test func aLedgerThatRefusesEndsTheRun() throws {
+    let ledger = SpyLedger()
+    ledger.failsAt = 20
+    let trainer = try trainer(options(), ledger: ledger)
+    #expect(throws: PrivacyError.self) { _ = try trainer.start(in: directory) }
+    #expect(!FileManager.default.fileExists(atPath: directory.model))
+    #expect(!FileManager.default.fileExists(atPath: directory.statement))
+    #expect(try charged(trainer) <= 20)
+  }
+
+  /// An orderly stop gives back what did not run; the resumed run takes exactly the steps left.
+  @Test(arguments: [1, 7, 59])
+  func anOrderlyStopLosesNothing(stop: Int) throws {
+    let ledger = SpyLedger()
+    let trainer = try trainer(options(), ledger: ledger)
+    var control = TrainingControl()
+    var asked = 0
+    control.shouldStop = {
+      asked += 1
+      return asked > stop
+    }
+    let stopped = try trainer.start(in: directory, control: control)
+    #expect(stopped.interrupted && stopped.stepsTaken == stop)
+    #expect(try charged(trainer) == stop)
+    #expect(ledger.reserved == stop)
+    let ended = try trainer.resume(in: directory)
+    #expect(!ended.interrupted && ended.stepsTaken == 60)
+    #expect(ended.statement.chargedSteps == 60)
+  }
+
+  /// A process that dies loses the steps since its checkpoint; they stay charged.
+  @Test func aDeadProcessStaysCharged() throws {
+    let ledger = SpyLedger()
+    ledger.failsAt = 30
+    let first = try trainer(options(), ledger: ledger)
+    #expect(throws: PrivacyError.self) { _ = try first.start(in: directory) }
+    let lost = try charged(first)
+    #expect(lost > 0)
+    let second = try trainer(options())
+    let outcome = try second.resume(in: directory)
+    #expect(outcome.statement.chargedSteps == 60)
+    #expect(outcome.stepsTaken == 60 - lost)
+    #expect(try #require(outcome.statement.epsilon) <= 2)
+  }
+
+  @Test func aResumedRunDrawsFreshRandomness() throws {
+    func run(_ name: String) throws -> [Float] {
+      let directory = RunDirectory(path: folder.path(name))
+      let trainer = try trainer(options())
+      var control = TrainingControl()
+      control.shouldStop = { true }
+      _ = try trainer.start(in: directory, control: control)
+      _ = try trainer.resume(in: directory)
+      return try Model(contentsOf: directory.model).parameters
+    }
+    #expect(try run("a") != run("b"))
+  }
+
+  @Test func anotherPlanOrTableCannotResume() throws {
+    var control = TrainingControl()
+    control.shouldStop = { true }
+    _ = try trainer(options()).start(in: directory, control: control)
+    for change: (inout TrainingOptions) -> Void in [
+      { $0.clipNorm = 2 }, { $0.privacy = .epsilon(3) }, { $0.length = .steps(61) },
+      { $0.hidden = [6] }, { $0.learningRate = 0.1 }, { $0.insecureSeed = 4 },
+      { $0.privacy = .none }, { $0.relation = .replace }, { $0.batchSize = 300 },
+    ] {
+      #expect(throws: TrainingError.self) {
+        _ = try trainer(options(change)).resume(in: directory)
+      }
+    }
+    var table = SmallTable(rows: 2000)
+    table.rows[5][0] = "3"
+    table.rows[6][0] = "4"
+    let other = try table.dataset()
+    #expect(throws: TrainingError.self) {
+      _ = try trainer(options(), other).resume(in: directory)
+    }
+    #expect(try !trainer(options()).resume(in: directory).interrupted)
+  }
+
+  @Test func aFinishedRunIsNotTrainedAgain() throws {
+    let first = try trainer(options()).start(in: directory)
+    let model = try Model(contentsOf: directory.model).parameters
+    let again = try trainer(options()).resume(in: directory)
+    #expect(again.evaluation == first.evaluation && again.stepsTaken == 60)
+    #expect(try Model(contentsOf: directory.model).parameters == model)
+    #expect(throws: TrainingError.self) { _ = try trainer(options()).start(in: directory) }
+    _ = try trainer(options()).start(in: directory, overwrite: true)
+    #expect(try Model(contentsOf: directory.model).parameters != model)
+  }
+
+  @Test func aRunWithoutPrivacyChargesNothingAndSaysSo() throws {
+    let trainer = try trainer(options { $0.privacy = .none })
+    var control = TrainingControl()
+    var asked = 0
+    control.shouldStop = {
+      asked += 1
+      return asked > 10
+    }
+    #expect(try trainer.start(in: directory, control: control).interrupted)
+    let outcome = try trainer.resume(in: directory)
+    #expect(outcome.statement.epsilon == nil && outcome.statement.plannedEpsilon == nil)
+    #expect(outcome.stepsTaken == 60)
+    #expect(!FileManager.default.fileExists(atPath: directory.charges))
+    let text = try String(contentsOfFile: directory.statementText, encoding: .utf8)
+    #expect(text.contains("WITHOUT differential privacy"))
+  }
+
+  @Test func anInsecureSeedRepeatsTheRunAndClaimsNothing() throws {
+    func parameters(_ name: String, seed: UInt64) throws -> [Float] {
+      let directory = RunDirectory(path: folder.path(name))
+      let outcome = try trainer(options { $0.insecureSeed = seed }).start(in: directory)
+      #expect(outcome.statement.epsilon == nil)
+      #expect(try #require(outcome.statement.plannedEpsilon) <= 2)
+      let text = try String(contentsOfFile: directory.statementText, encoding: .utf8)
+      #expect(text.contains("NO guarantee"))
+      return try Model(contentsOf: directory.model).parameters
+    }
+    let first = try parameters("a", seed: 1)
+    #expect(try parameters("b", seed: 1) == first)
+    #expect(try parameters("c", seed: 2) != first)
+  }
+}

@@ -1,0 +1,126 @@
+import DPAccounting
+import DPData
+import DPModels
+import DPTraining
+import Testing
+
+@Suite struct TrainingPlanTests {
+  private func plan(_ change: (inout TrainingOptions) -> Void, rows: Int = 3000) throws
+    -> TrainingPlan
+  {
+    var options = TrainingOptions()
+    change(&options)
+    return try TrainingPlan(options, SmallTable(rows: rows).dataset())
+  }
+
+  private func refusal(_ change: (inout TrainingOptions) -> Void) -> String {
+    do {
+      _ = try plan(change)
+      return "planned"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func defaultsFollowFromN() throws {
+    let plan = try plan { _ in }
+    let n = plan.data.examples
+    #expect((2300...2500).contains(n))
+    #expect(plan.batchSize == 256)
+    #expect(plan.samplingRate == 256 / Double(n))
+    #expect(plan.steps == Int((20 * Double(n) / 256).rounded()))
+    // 1/(10 n) is a little above 4e-5.
+    #expect(plan.privacy?.delta == 1e-5)
+    #expect(plan.privacy?.clip == 1)
+    #expect(plan.privacy?.targetEpsilon == 1)
+    #expect(plan.warnings.isEmpty)
+  }
+
+  /// The noise that is calibrated covers the sensitivity with its rounding, and hardly more.
+  @Test(arguments: [0.1, 1, 8], [1e-3, 1, 300])
+  func epsilonHoldsForTheSensitivityWithRounding(epsilon: Double, clip: Double) throws {
+    let plan = try plan {
+      $0.privacy = .epsilon(epsilon)
+      $0.clipNorm = clip
+    }
+    let privacy = try #require(plan.privacy)
+    #expect(privacy.kappa > 3e-5 && privacy.kappa <= 1e-3)
+    let effective = try PoissonSubsampledGaussian(
+      samplingRate: plan.samplingRate,
+      noiseMultiplier: privacy.noiseMultiplier / (1 + privacy.kappa))
+    let spent = try RDPAccountant().epsilon(
+      of: [ComposedSteps(of: effective, count: plan.steps)], delta: privacy.delta
+    ).upper
+    #expect(spent <= epsilon && privacy.epsilon <= epsilon && privacy.epsilon >= spent)
+    #expect(spent > epsilon * 0.999)
+  }
+
+  @Test(arguments: NeighbouringRelation.allCases)
+  func replaceNeedsMoreNoise(relation: NeighbouringRelation) throws {
+    let usual = try #require(try plan { _ in }.privacy)
+    let other = try #require(try plan { $0.relation = relation }.privacy)
+    #expect(other.relation == relation)
+    if relation == .replace {
+      #expect(other.noiseMultiplier > usual.noiseMultiplier * 1.5)
+    } else {
+      #expect(other.noiseMultiplier == usual.noiseMultiplier)
+    }
+  }
+
+  @Test func givenNoiseIsKeptAndEpsilonFollows() throws {
+    let privacy = try #require(try plan { $0.privacy = .noiseMultiplier(2) }.privacy)
+    #expect(privacy.noiseMultiplier == 2 && privacy.targetEpsilon == nil)
+    let calibrated = try plan { $0.privacy = .epsilon(privacy.epsilon) }
+    let sigma = try #require(calibrated.privacy?.noiseMultiplier)
+    #expect(abs(sigma - 2) < 1e-4)
+  }
+
+  @Test func requestsWithoutAGuaranteeAreRefused() {
+    #expect(refusal { $0.privacy = .epsilon(0) }.contains("epsilon is 0"))
+    #expect(refusal { $0.privacy = .epsilon(-1) }.contains("epsilon is -1"))
+    #expect(refusal { $0.privacy = .epsilon(.nan) }.contains("epsilon is nan"))
+    #expect(refusal { $0.privacy = .epsilon(.infinity) }.contains("epsilon is inf"))
+    #expect(refusal { $0.privacy = .noiseMultiplier(0) }.contains("noise multiplier is 0"))
+    #expect(refusal { $0.delta = 0 }.contains("delta is 0"))
+    #expect(refusal { $0.delta = 1 }.contains("delta is 1"))
+    #expect(refusal { $0.delta = 0.03 }.contains("1/sqrt(n)"))
+    #expect(refusal { $0.batchSize = 0 }.contains("batch size is 0"))
+    #expect(refusal { $0.batchSize = 3000 }.contains("batch size is 3000"))
+    #expect(refusal { $0.length = .epochs(0) }.contains("epochs is 0"))
+    #expect(refusal { $0.length = .steps(0) }.contains("steps is 0"))
+    #expect(refusal { $0.length = .steps(.max) }.contains("steps is"))
+    #expect(refusal { $0.clipNorm = 0 }.contains("clip is 0"))
+    #expect(refusal { $0.clipNorm = .nan }.contains("clip is nan"))
+    #expect(refusal { $0.learningRate = 0 }.contains("learning rate is 0"))
+    #expect(refusal { $0.learningRate = 1e60 }.contains("learning rate is 1e+60"))
+    #expect(refusal { $0.hidden = [0] }.contains("width 0"))
+    #expect(refusal { $0.privacy = .noiseMultiplier(1e6) }.contains("rounding would cost"))
+  }
+
+  @Test func aDeltaAboveOneInNIsWarnedOf() throws {
+    #expect(try plan { $0.delta = 1e-3 }.warnings.count == 1)
+    #expect(try plan { $0.insecureSeed = 1 }.warnings.count == 1)
+  }
+
+  /// A row that becomes missing, in training or in testing, changes nothing that a plan tells.
+  @Test(arguments: [0, 1, 17, 999])
+  func plansDoNotDependOnAnyCell(row: Int) throws {
+    var table = SmallTable(rows: 1000)
+    let before = try TrainingPlan(TrainingOptions(), table.dataset())
+    table.rows[row][0] = "NA"
+    table.rows[row][3] = ""
+    let after = try TrainingPlan(TrainingOptions(), table.dataset())
+    #expect(before == after)
+    #expect(before.differences(from: after).isEmpty)
+  }
+
+  @Test func differencesAreNamed() throws {
+    let one = try plan { _ in }
+    let two = try plan {
+      $0.clipNorm = 2
+      $0.optimizer = .adam
+    }
+    #expect(
+      one.differences(from: two) == ["clip", "gridSpacing", "learningRate", "optimizer"])
+  }
+}
