@@ -33,7 +33,12 @@ let crypto: [Target.Dependency] = [
 let package = Package(
   name: "fastDP",
   platforms: [.macOS(.v26)],
+  products: [
+    .library(name: "FastDP", targets: ["FastDP"]),
+    .executable(name: "fastdp", targets: ["FastDPCommand"]),
+  ],
   dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
@@ -47,6 +52,24 @@ let package = Package(
     module(
       "DPTraining",
       ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
+    [
+      .target(
+        name: "FastDP",
+        dependencies: [
+          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPTraining",
+        ],
+        swiftSettings: settings),
+      .executableTarget(
+        name: "FastDPCommand",
+        dependencies: [
+          "FastDP", "DPFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+          "Yams",
+        ],
+        swiftSettings: settings),
+      .testTarget(
+        name: "FastDPCommandTests", dependencies: ["FastDPCommand", "FastDP", "DPFiles"],
+        swiftSettings: settings),
+    ],
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )

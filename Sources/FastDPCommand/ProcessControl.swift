@@ -1,0 +1,49 @@
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// The process: how it ends, what stops it, what it shows on.
+enum ProcessControl {
+  private static let stopRequests = Atomic<Int>(0)
+
+  /// Whether SIGINT or SIGTERM has come.
+  static var isStopRequested: Bool { stopRequests.load(ordering: .relaxed) > 0 }
+
+  /// Lets SIGINT and SIGTERM ask for an orderly end; a third one ends at once.
+  static func watchSignals() {
+    // Touched here first: a signal handler must not be the one to initialise it.
+    _ = stopRequests.load(ordering: .relaxed)
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { _ in
+        let before = ProcessControl.stopRequests.add(1, ordering: .relaxed).oldValue
+        if before >= 2 { _exit(130) }
+      }
+    }
+  }
+
+  /// Keeps keys out of core files.
+  static func disableCoreDumps() {
+    var limit = rlimit(rlim_cur: 0, rlim_max: 0)
+    #if canImport(Glibc)
+    _ = unsafe setrlimit(__rlimit_resource_t(4), &limit)
+    #else
+    _ = unsafe setrlimit(RLIMIT_CORE, &limit)
+    #endif
+  }
+
+  /// Whether standard error is a terminal.
+  static let hasTerminal = isatty(STDERR_FILENO) == 1
+
+  /// Ends the process.
+  static func exit(_ status: Int32) -> Never {
+    #if canImport(Glibc)
+    Glibc.exit(status)
+    #else
+    Darwin.exit(status)
+    #endif
+  }
+}

@@ -1,0 +1,143 @@
+import ArgumentParser
+import DPFiles
+import FastDP
+
+/// The subcommand `fastdp train`.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train a model with differential privacy.",
+    discussion: """
+      Trains by DP-SGD: every step draws each row with probability q = B/n, clips each row's \
+      gradient to norm C, adds Gaussian noise of standard deviation σC to the sum, and divides by \
+      the public constant B. σ is calibrated so that the whole run stays within (ε, δ); steps are \
+      charged on disk before they are taken.
+
+      RUN receives model.safetensors, statement.json and statement.txt, which may leave the house, \
+      and run.json, metrics.jsonl and charges, which are for the operator. Ctrl-C writes a \
+      checkpoint and ends with status 130; --resume goes on from there.
+
+      Examples:
+        fastdp train people.safetensors --out run
+        fastdp train people.csv --schema people.yaml --out run --epsilon 0.5 --delta 1e-7
+        fastdp train d.safetensors --out run --hidden 256,128 --activation relu --optimizer adam
+        fastdp train d.safetensors --plan-only --epsilon 1 --epochs 40 --batch-size 1024
+        fastdp train d.safetensors --out run --resume
+        fastdp train d.safetensors --out baseline --non-private
+      """)
+
+  @Argument(help: "A dataset file, or a table with --schema. (default: 'path' in --config)")
+  var data: String?
+
+  @Option(help: "The run's folder: new or empty.")
+  var out: String?
+
+  @Option(help: "Settings in a file, YAML or JSON; the command line wins.")
+  var config: String?
+
+  @OptionGroup var options: TrainOptions
+
+  @Flag(help: "Go on with the interrupted run in RUN; its settings hold.")
+  var resume = false
+
+  @Flag(help: "Replace an older run in RUN; what it spent stays spent.")
+  var overwrite = false
+
+  @Flag(name: .customLong("plan-only"), help: "Print σ, T and ε, and stop before any step.")
+  var planOnly = false
+
+  @OptionGroup var output: OutputOptions
+
+  func run() throws {
+    guard !(resume && overwrite) else {
+      throw CommandError.usage("--resume and --overwrite exclude each other; give one of them")
+    }
+    let config = try config.map { try TrainConfig(contentsOf: $0) }
+    let options = config.map { self.options.over($0.options) } ?? self.options
+    guard let data = data ?? config?.data else {
+      throw CommandError.usage("no data; give a dataset file, or a table with --schema")
+    }
+    let directory = try runDirectory()
+    let dataset = try Dataset.open(
+      data, schema: options.table.loadSchema(), options: options.table.prepareOptions,
+      onMessage: Console.message)
+    let accountant = (options.accountant ?? .rdp).accountant
+    var training = try options.trainingOptions()
+    if resume, let directory {
+      training = try training.resuming(Trainer.plan(of: directory), given: options)
+    }
+    let plan = try TrainingPlan(training, dataset: dataset, accountant: accountant)
+    for warning in plan.warnings { Console.message("warning: \(warning)") }
+    guard let directory, !planOnly else { return show(plan) }
+    let trainer = try Trainer(plan, dataset: dataset, accountant: accountant)
+    let control = control(options)
+    let outcome =
+      try resume
+      ? trainer.resume(in: directory, control: control)
+      : trainer.start(in: directory, overwrite: overwrite, control: control)
+    Console.clearProgress()
+    guard !outcome.interrupted else {
+      throw CommandError(
+        status: ExitStatus.interrupted,
+        message: "interrupted after \(outcome.stepsTaken) of \(plan.steps) steps; "
+          + "--resume goes on from there")
+    }
+    output.json
+      ? Console.print(TrainReport.json(outcome))
+      : Console.print(TrainReport.rows(outcome, directory: directory))
+  }
+
+  /// The run's folder, found fit before any work; nil where only a plan is asked for.
+  private func runDirectory() throws -> RunDirectory? {
+    guard let out else {
+      guard planOnly else { throw CommandError.usage("no folder for the run; give --out RUN") }
+      return nil
+    }
+    let directory = RunDirectory(path: out)
+    if !resume, !planOnly { try directory.checkFree(overwrite: overwrite) }
+    return directory
+  }
+
+  private func control(_ options: TrainOptions) -> TrainingControl {
+    ProcessControl.watchSignals()
+    var control = TrainingControl()
+    if let every = options.checkpointEvery { control.checkpointInterval = every.duration }
+    control.shouldStop = { ProcessControl.isStopRequested }
+    control.onProgress = TrainReport.show
+    control.onMessage = Console.message
+    return control
+  }
+
+  private func show(_ plan: TrainingPlan) {
+    output.json
+      ? Console.print(TrainReport.json(plan)) : Console.print(TrainReport.rows(plan))
+  }
+}
+
+extension TrainingOptions {
+  /// The settings of the run that is resumed, changed by what the command line gives.
+  ///
+  /// What is not given is the run's, so a changed setting is one that was really asked for.
+  fileprivate func resuming(_ plan: TrainingPlan, given: TrainOptions) -> TrainingOptions {
+    var options = self
+    if given.hidden.isEmpty { options.hidden = plan.hidden }
+    if given.activation == nil { options.activation = plan.activation }
+    if given.epsilon == nil, given.noiseMultiplier == nil, !given.nonPrivate {
+      options.privacy =
+        plan.privacy.map { privacy in
+          privacy.targetEpsilon.map { .epsilon($0) } ?? .noiseMultiplier(privacy.noiseMultiplier)
+        } ?? .none
+    }
+    if given.epochs == nil, given.steps == nil { options.length = .steps(plan.steps) }
+    if given.delta == nil { options.delta = plan.privacy?.delta }
+    if given.clip == nil, let clip = plan.privacy?.clip { options.clipNorm = clip }
+    if given.batchSize == nil { options.batchSize = plan.batchSize }
+    if given.learningRate == nil { options.learningRate = plan.learningRate }
+    if given.optimizer == nil { options.optimizer = plan.optimizer }
+    if given.neighbouring == nil, let relation = plan.privacy?.relation {
+      options.relation = relation
+    }
+    if given.insecureSeed == nil { options.insecureSeed = plan.insecureSeed }
+    return options
+  }
+}
