@@ -20,7 +20,7 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
     .target(
       name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: mathematics),
     .testTarget(
-      name: "\(name)Tests", dependencies: [.target(name: name)] + dependencies,
+      name: "\(name)Tests", dependencies: [.target(name: name), "TestSupport"] + dependencies,
       resources: name == "DPData" ? [.copy("Fixtures")] : [], swiftSettings: settings),
   ]
 }
@@ -53,6 +53,7 @@ let package = Package(
       "DPTraining",
       ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
     [
+      .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
       .target(
         name: "FastDP",
         dependencies: [
@@ -67,7 +68,7 @@ let package = Package(
         ],
         swiftSettings: settings),
       .testTarget(
-        name: "FastDPCommandTests", dependencies: ["FastDPCommand", "FastDP", "DPFiles"],
+        name: "FastDPCommandTests", dependencies: ["FastDPCommand", "TestSupport"],
         swiftSettings: settings),
     ],
   ].flatMap(\.self),

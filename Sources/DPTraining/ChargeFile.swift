@@ -3,12 +3,6 @@ package import DPAccounting
 internal import DPFiles
 internal import Foundation
 
-#if canImport(Glibc)
-internal import Glibc
-#else
-internal import Darwin
-#endif
-
 /// A run's own write-ahead record of its steps: the file `charges`.
 ///
 /// Each line is the SHA-256 of the line before and of the rest of its own line, a space, and a JSON
@@ -29,7 +23,7 @@ package final class ChargeFile: PrivacyLedger {
   /// The number of steps that the plan allows.
   private let budget: Int
   private let path: String
-  private let descriptor: Int32
+  private let file: LineFile
   private var head: String
   /// The steps that are charged: all from 0 on.
   package private(set) var charged = 0
@@ -45,7 +39,7 @@ package final class ChargeFile: PrivacyLedger {
   package static func create(path: String, planDigest: String, budget: Int) throws -> ChargeFile {
     var file = try AtomicFile(path: path, overwrite: false)
     let entry = Entry(kind: "plan", plan: planDigest, time: ChargeFile.now())
-    try file.write(ChargeFile.line(entry, after: "").text)
+    try file.write(ChargeFile.line(entry, after: "").text + "\n")
     try file.commit()
     return try ChargeFile(path: path, planDigest: planDigest, budget: budget)
   }
@@ -61,20 +55,14 @@ package final class ChargeFile: PrivacyLedger {
   package init(path: String, planDigest: String, budget: Int) throws {
     self.budget = budget
     self.path = path
-    let opened = unsafe open(path, O_RDWR | O_APPEND | O_CLOEXEC)
-    guard opened >= 0 else {
-      throw FileError(.missing, "\(path): cannot be opened; the folder holds no run")
-    }
-    descriptor = opened
+    file = try LineFile(path: path, creating: false)
     head = ""
-    guard flock(opened, LOCK_EX | LOCK_NB) == 0 else {
+    guard file.lock() else {
       throw TrainingError(
         .runInUse, "\(path): another process is training into this folder; wait until it ends")
     }
     try replay(planDigest: planDigest)
   }
-
-  deinit { close(descriptor) }
 
   private func replay(planDigest: String) throws {
     let bytes = try [UInt8](MappedBytes(contentsOf: path))
@@ -98,7 +86,7 @@ package final class ChargeFile: PrivacyLedger {
     guard entries > 0 else {
       throw FileError(.malformed, "\(path): is empty; the run cannot be resumed")
     }
-    if complete < bytes.count { ftruncate(descriptor, off_t(complete)) }
+    if complete < bytes.count { try file.truncate(to: complete) }
   }
 
   private func apply(_ entry: Entry, first: Bool, planDigest: String) throws {
@@ -154,16 +142,7 @@ package final class ChargeFile: PrivacyLedger {
     var entry = entry
     entry.time = ChargeFile.now()
     let line = try ChargeFile.line(entry, after: head)
-    let end = lseek(descriptor, 0, SEEK_END)
-    let bytes = Array(line.text.utf8)
-    // SAFETY: the bytes live through the call.
-    let written = unsafe write(descriptor, bytes, bytes.count)
-    guard written == bytes.count, fsync(descriptor) == 0 else {
-      // What was not acknowledged must not look like a charge later.
-      ftruncate(descriptor, end)
-      throw FileError(
-        .inputOutput, "\(path): a charge could not be written; free some space, then resume")
-    }
+    try file.append(line.text, durably: true)
     head = line.digest
   }
 
@@ -174,7 +153,7 @@ package final class ChargeFile: PrivacyLedger {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let json = String(decoding: try encoder.encode(entry), as: UTF8.self)
     let digest = digest(of: json, after: head)
-    return ("\(digest) \(json)\n", digest)
+    return ("\(digest) \(json)", digest)
   }
 
   private static func digest(of json: String, after head: String) -> String {

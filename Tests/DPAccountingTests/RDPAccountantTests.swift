@@ -1,5 +1,6 @@
 import DPAccounting
 import Foundation
+import TestSupport
 import Testing
 
 /// Values to agree with: computed by other programs, read from beside the checkout where present.
@@ -15,13 +16,8 @@ struct GoldenCase {
 
   /// The cases of a group, or none with a message where the file is absent.
   static func group(_ name: String) throws -> [GoldenCase] {
-    let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    let file = root.appending(path: "../shared/golden/privacy.json").standardized
-    guard let data = try? Data(contentsOf: file) else {
-      print("skipped: \(file.lastPathComponent) is not beside this checkout")
-      return []
-    }
+    guard let path = SharedFile.path("golden/privacy.json") else { return [] }
+    let data = try Data(contentsOf: URL(filePath: path))
     let object = try JSONSerialization.jsonObject(with: data) as? [String: Any]
     let cases = object?["cases"] as? [[String: Any]] ?? []
     return cases.filter { $0["group"] as? String == name }

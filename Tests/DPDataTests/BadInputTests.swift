@@ -1,6 +1,7 @@
 import DPData
 import DPFiles
 import Foundation
+import TestSupport
 import Testing
 
 /// Every bad input gives one line with its place, and nothing is made.

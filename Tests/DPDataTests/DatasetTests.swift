@@ -1,6 +1,7 @@
 import DPData
 import DPFiles
 import Foundation
+import TestSupport
 import Testing
 
 struct DatasetTests {

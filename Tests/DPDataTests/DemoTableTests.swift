@@ -1,5 +1,6 @@
 import DPData
 import Foundation
+import TestSupport
 import Testing
 
 struct DemoTableTests {

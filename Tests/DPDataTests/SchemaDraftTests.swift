@@ -1,4 +1,5 @@
 import DPData
+import TestSupport
 import Testing
 
 struct SchemaDraftTests {

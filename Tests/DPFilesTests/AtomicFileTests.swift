@@ -1,5 +1,6 @@
 import DPFiles
 import Foundation
+import TestSupport
 import Testing
 
 /// Both ways of making a file: nameless, and under a hidden name.

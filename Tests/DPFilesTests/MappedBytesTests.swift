@@ -1,5 +1,6 @@
 import DPFiles
 import Foundation
+import TestSupport
 import Testing
 
 struct MappedBytesTests {

@@ -1,6 +1,7 @@
 import DPAccounting
 import DPTraining
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct ChargeFileTests {
@@ -12,7 +13,7 @@ import Testing
     mechanism = try PoissonSubsampledGaussian(samplingRate: 0.1, noiseMultiplier: 1)
   }
 
-  private var path: String { folder.path("charges") }
+  private var path: String { folder.file("charges") }
 
   private func create(budget: Int = 100) throws -> ChargeFile {
     try ChargeFile.create(path: path, planDigest: "plan", budget: budget)

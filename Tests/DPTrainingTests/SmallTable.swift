@@ -1,7 +1,7 @@
 import DPAccounting
 import DPData
 import DPTraining
-import Foundation
+import TestSupport
 
 /// A small table with a label that its columns predict, prepared in memory.
 struct SmallTable {
@@ -28,30 +28,14 @@ struct SmallTable {
   /// The table, prepared.
   func dataset(testFraction: Double = 0.2) throws -> Dataset {
     let folder = try ScratchFolder()
-    let path = folder.path("table.csv")
-    let text = ([["a", "b", "c", "y"]] + rows).map { $0.joined(separator: ",") }
-    try (text.joined(separator: "\n") + "\n").write(
-      toFile: path, atomically: false, encoding: .utf8)
+    let lines = ([["a", "b", "c", "y"]] + rows).map { $0.joined(separator: ",") + "\n" }
+    let path = try folder.write(Array(lines.joined().utf8), to: "table.csv")
     var options = PrepareOptions()
     options.testFraction = testFraction
     return try Dataset.prepare(
       tables: [path], schema: Schema(text: SmallTable.schema, file: "schema"), options: options
     ).dataset
   }
-}
-
-/// A folder that goes away with the value that made it.
-final class ScratchFolder {
-  let url: URL
-
-  init() throws {
-    url = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: url) }
-
-  func path(_ name: String) -> String { url.appending(path: name).path(percentEncoded: false) }
 }
 
 extension TrainingPlan {

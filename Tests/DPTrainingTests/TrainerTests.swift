@@ -3,6 +3,7 @@ import DPData
 import DPModels
 import DPTraining
 import Foundation
+import TestSupport
 import Testing
 
 /// A ledger that keeps its own books, and fails when told to.
@@ -52,7 +53,7 @@ private final class SpyLedger: PrivacyLedger {
       TrainingPlan(options, data), dataset: data, accountant: RDPAccountant(), ledger: ledger)
   }
 
-  private var directory: RunDirectory { RunDirectory(path: folder.path("run")) }
+  private var directory: RunDirectory { RunDirectory(path: folder.file("run")) }
 
   private func charged(_ trainer: Trainer) throws -> Int {
     let lines = try String(contentsOfFile: directory.charges, encoding: .utf8)
@@ -139,7 +140,7 @@ private final class SpyLedger: PrivacyLedger {
 
   @Test func aResumedRunDrawsFreshRandomness() throws {
     func run(_ name: String) throws -> [Float] {
-      let directory = RunDirectory(path: folder.path(name))
+      let directory = RunDirectory(path: folder.file(name))
       let trainer = try trainer(options())
       var control = TrainingControl()
       control.shouldStop = { true }
@@ -203,7 +204,7 @@ private final class SpyLedger: PrivacyLedger {
 
   @Test func anInsecureSeedRepeatsTheRunAndClaimsNothing() throws {
     func parameters(_ name: String, seed: UInt64) throws -> [Float] {
-      let directory = RunDirectory(path: folder.path(name))
+      let directory = RunDirectory(path: folder.file(name))
       let outcome = try trainer(options { $0.insecureSeed = seed }).start(in: directory)
       #expect(outcome.statement.epsilon == nil)
       #expect(try #require(outcome.statement.plannedEpsilon) <= 2)
