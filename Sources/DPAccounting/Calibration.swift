@@ -9,8 +9,8 @@ public enum Calibration {
   ///
   /// | case | answer |
   /// |---|---|
-  /// | no steps, or q = 0 | the lower end of the search, 1e-3 |
-  /// | no σ up to ``NoiseMultiplier/searchLimit`` is enough | throws |
+  /// | less noise than 1e-3 would do (no steps, q = 0, a huge ε) | 1e-3, where the search begins |
+  /// | no σ up to ``NoiseMultiplier/greatest`` is enough | throws |
   ///
   /// - Parameters:
   ///   - target: (ε, δ) that must hold.
@@ -36,7 +36,7 @@ public enum Calibration {
     while try spends(high) {
       low = high
       high *= 2
-      if high > NoiseMultiplier.searchLimit {
+      if high > NoiseMultiplier.greatest {
         throw PrivacyError(
           .unreachableTarget,
           "epsilon \(target.epsilon) at delta \(target.delta) is out of reach of \(steps) steps; "

@@ -7,6 +7,8 @@
 /// | `replace` | one row replaced by any other; n is public | 2C |
 ///
 /// `zero-out` and `add-remove` have the same numbers; `replace` costs more for the same noise.
+/// Training offers no `add-remove`: rows are split and summed by their places, which a row more or
+/// less would move.
 public enum NeighbouringRelation: String, Hashable, Sendable, Codable, CaseIterable {
   /// One row is replaced by one that contributes nothing.
   case zeroOut = "zero-out"

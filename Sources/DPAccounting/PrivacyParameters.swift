@@ -20,20 +20,23 @@ public struct SamplingRate: Hashable, Sendable {
 ///
 /// It is always counted against C, also where the neighbouring relation makes the sensitivity 2C.
 public struct NoiseMultiplier: Hashable, Sendable {
-  /// σ, finite and greater than 0.
+  /// σ, in [``least``, ``greatest``].
   public let value: Double
 
-  /// The σ beyond which a search for noise gives up.
-  public static let searchLimit = 1e6
+  /// The least σ for which anything is computed; ε is in the millions there.
+  public static let least = 1e-4
+  /// The greatest σ for which anything is computed.
+  public static let greatest = 1e6
 
   /// Checks that a number can be a noise multiplier.
   ///
   /// - Parameter value: σ.
-  /// - Throws: ``PrivacyError`` when `value` is not finite or not greater than 0.
+  /// - Throws: ``PrivacyError`` when `value` is NaN or outside [``least``, ``greatest``].
   public init(_ value: Double) throws(PrivacyError) {
-    guard value > 0, value.isFinite else {
+    guard value >= NoiseMultiplier.least, value <= NoiseMultiplier.greatest else {
       throw PrivacyError(
-        .parameterOutOfRange, "noise multiplier is \(value); it must be finite and greater than 0")
+        .parameterOutOfRange,
+        "noise multiplier is \(value); it must be at least 0.0001 and at most 1000000")
     }
     self.value = value
   }

@@ -7,6 +7,7 @@ import Foundation
 /// | case | ε |
 /// |---|---|
 /// | no steps, or q = 0 | 0 |
+/// | no order has a known divergence: hardly any noise | infinite |
 /// | δ² + e^(−R) > 1 at some order, R its divergence | 0, by Bretagnolle and Huber's inequality |
 ///
 /// Sources: Mironov 2017, "Rényi Differential Privacy"; conversion by Canonne, Kamath, Steinke
@@ -19,7 +20,7 @@ public struct RDPAccountant: PrivacyAccountant {
     return tenths + integers + [128, 256, 512, 1024]
   }()
 
-  /// Finite, each greater than 1.
+  /// Each greater than 1 and at most 10,000.
   public let orders: [Double]
 
   /// "rdp".
@@ -32,15 +33,15 @@ public struct RDPAccountant: PrivacyAccountant {
 
   /// Makes an accountant with chosen orders.
   ///
-  /// - Parameter orders: At least one, each finite and greater than 1.
+  /// - Parameter orders: At least one, each greater than 1 and at most 10,000.
   /// - Throws: ``PrivacyError`` when there is none or one is outside its domain.
   public init(orders: [Double]) throws(PrivacyError) {
     guard !orders.isEmpty else {
       throw PrivacyError(.parameterOutOfRange, "orders is empty; it must name at least one order")
     }
-    if let order = orders.first(where: { !($0 > 1 && $0.isFinite) }) {
+    if let order = orders.first(where: { !($0 > 1 && $0 <= 10_000) }) {
       throw PrivacyError(
-        .parameterOutOfRange, "order is \(order); it must be finite and greater than 1")
+        .parameterOutOfRange, "order is \(order); it must be greater than 1 and at most 10000")
     }
     self.orders = orders
   }
@@ -49,7 +50,7 @@ public struct RDPAccountant: PrivacyAccountant {
   ///
   /// - Parameter mechanism: The step.
   /// - Returns: As many values as there are orders.
-  /// - Complexity: About 2 ms for the default orders.
+  /// - Complexity: About 20 ms for the default orders; up to 0.5 s under `replace` with little noise.
   public func divergences(of mechanism: PoissonSubsampledGaussian) -> [Double] {
     orders.map { RenyiDivergence.oneStep(of: mechanism, order: $0) }
   }
@@ -96,6 +97,7 @@ public struct RDPAccountant: PrivacyAccountant {
       if delta * delta + expm1(-divergence) > 0 { return 0 }
       // Orders close to 1 lose their precision in the last term and never win.
       guard order > 1.01 else { continue }
+      guard divergence.isFinite else { continue }
       let epsilon = divergence + log1p(-1 / order) - log(delta * order) / (order - 1)
       best = min(best, max(0, epsilon))
     }

@@ -20,13 +20,18 @@ enum RenyiDivergence {
   /// 4e-14.
   private static let roundingAllowance = 1 + 1e-12
 
+  /// Quadrature points beyond which an order is bounded by the next integer, or not at all: little
+  /// noise and high orders, which decide nothing.
+  private static let pointLimit = 40_000.0
+
   /// The divergence of one step.
   ///
   /// - Parameters:
   ///   - mechanism: The step.
   ///   - order: α > 1.
-  /// - Returns: An upper bound on the divergence of order α, in nats.
-  /// - Complexity: O(α) for integer orders, O(α/σ) quadrature points otherwise.
+  /// - Returns: An upper bound on the divergence of order α, in nats; infinite where none is
+  ///   computed.
+  /// - Complexity: O(α) for integer orders, O(α/σ) quadrature points, at most 40,000, otherwise.
   static func oneStep(of mechanism: PoissonSubsampledGaussian, order: Double) -> Double {
     precondition(order > 1 && order.isFinite, "order is \(order), must be finite and > 1")
     let q = mechanism.samplingRate.value
@@ -34,8 +39,13 @@ enum RenyiDivergence {
     guard q > 0 else { return 0 }
     let replace = mechanism.relation == .replace
     guard q < 1 else { return (replace ? 4 : 1) * order / (2 * sigma * sigma) }
+    let hasSum = !replace && order == order.rounded()
+    guard hasSum || quadraturePoints(sigma, order) <= pointLimit else {
+      // Divergences grow with their order, and the next integer's is a sum.
+      return replace ? .infinity : oneStep(of: mechanism, order: order.rounded(.up))
+    }
     let logExcess =
-      !replace && order == order.rounded()
+      hasSum
       ? integerLogExcess(q, sigma, Int(order))
       : quadratureLogExcess(q, sigma, order, replace: replace)
     return softplus(logExcess) / (order - 1) * roundingAllowance
@@ -73,6 +83,11 @@ enum RenyiDivergence {
       sum.add(logConvexExcess(logP - logQ, order) + logQ - y * y / (2 * variance))
     }
     return sum.value + log(step) - log(sigma) - 0.5 * log(2 * Double.pi)
+  }
+
+  /// A bound on the number of points that the trapezoid rule needs.
+  private static func quadraturePoints(_ sigma: Double, _ order: Double) -> Double {
+    (2 * order + 24 * sigma + 3) * 24 / sigma
   }
 
   /// ln(1 − q + q e^z), without overflow or cancellation.
@@ -120,7 +135,13 @@ struct LogSum {
 
   /// Adds e^term.
   mutating func add(_ term: Double) {
-    guard term > -.infinity else { return }
+    guard term != -.infinity else { return }
+    guard term < .infinity, largest < .infinity else {
+      // Infinite, or not a number: no bound is known.
+      largest = .infinity
+      scaled = 1
+      return
+    }
     if term <= largest {
       scaled += exp(term - largest)
     } else {

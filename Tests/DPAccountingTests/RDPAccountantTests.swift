@@ -127,6 +127,17 @@ struct GoldenCase {
     #expect(try epsilon(0, 1, 1000, 1e-6) == 0)
   }
 
+  /// Hardly any noise is no guarantee, never a perfect one; and it is said in bounded time.
+  @Test(arguments: [1e-4, 1e-3, 0.01, 0.05], NeighbouringRelation.allCases)
+  func hardlyAnyNoiseIsHardlyAnyPrivacy(sigma: Double, relation: NeighbouringRelation) throws {
+    for q in [1e-6, 0.01, 0.9, 1] {
+      let mechanism = try PoissonSubsampledGaussian(
+        samplingRate: q, noiseMultiplier: sigma, relation: relation)
+      let steps = try ComposedSteps(of: mechanism, count: 10)
+      #expect(try RDPAccountant().epsilon(of: [steps], delta: 1e-6).upper > 10)
+    }
+  }
+
   @Test func phasesAddUp() throws {
     let mechanism = try PoissonSubsampledGaussian(samplingRate: 0.01, noiseMultiplier: 1)
     func steps(_ counts: Int...) throws -> Double {
@@ -144,7 +155,8 @@ struct GoldenCase {
     }
     #expect(message { _ = try SamplingRate(1.5) }.contains("1.5"))
     #expect(message { _ = try SamplingRate(.nan) }.contains("nan"))
-    #expect(message { _ = try NoiseMultiplier(0) }.contains("greater than 0"))
+    #expect(message { _ = try NoiseMultiplier(0) }.contains("at least 0.0001"))
+    #expect(message { _ = try RDPAccountant(orders: [1e19]) }.contains("order is 1e+19"))
     #expect(message { _ = try NoiseMultiplier(.infinity) }.contains("inf"))
     #expect(message { _ = try PrivacyTarget(epsilon: 0, delta: 0.1) }.contains("epsilon is 0"))
     #expect(message { _ = try PrivacyTarget(epsilon: 1, delta: 1) }.contains("delta is 1"))
