@@ -6,6 +6,7 @@ package import DPKernels
 /// |---|---|
 /// | a row that holds no example | zero |
 /// | a gradient with an element or norm that is not finite | zero, and counted |
+/// | layer inputs a with ‖a‖ · √outputs above 2¹¹⁸ C, too long for Float to scale | the same |
 /// | norm at most C, or no bound | the gradient |
 /// | norm above C | the gradient times C / norm, rounded down |
 ///
@@ -14,8 +15,9 @@ package import DPKernels
 /// by at most C(1 + ``roundingExcess``) + √d·γ, γ being the grid's spacing:
 ///
 /// * Norms are computed in Double from the same a and d that the products use, and the factor is
-///   rounded down, so a contribution's exact norm is at most C up to a relative 1e-12; its two
-///   roundings in Float (factor times d, that times a) add a relative 2 · 2⁻²⁴.
+///   rounded down, so a contribution's exact norm is at most C up to a relative width · 2⁻⁵³; its two
+///   roundings in Float (factor times d, that times a) add a relative 2 · 2⁻²⁴, and 2⁻³² C for each
+///   layer where a factor times d is below the normal numbers.
 /// * A Float sum of t = 16 terms of norm at most C is off by at most t² · 2⁻²⁴ · C, whatever its
 ///   order, and there are two sums to compare: 2t² · 2⁻²⁴.
 /// * Rounding a tile's sum to the grid moves each of d coordinates by at most γ/2, twice.
@@ -97,17 +99,18 @@ package struct ClippedGradientSum {
   ///
   /// The second value marks the lanes whose norm is not finite.
   private mutating func factors() -> (Lanes, SIMDMask<SIMD16<Int32>>) {
-    let squares = pass.squaredGradientNorms()
+    let (squares, reach) = pass.squaredGradientNorms()
+    let longestReach = clipNorm.map { $0 * 0x1p118 * ($0 * 0x1p118) } ?? .infinity
     let losses = pass.losses()
     var factors = Lanes()
     var broken = SIMDMask<SIMD16<Int32>>()
     for lane in 0..<Lanes.examples {
       let norm = squares[lane].squareRoot()
       let holdsExample = !pass.label(lane: lane).isNaN
-      if !norm.isFinite { broken[lane] = true }
+      broken[lane] = !(norm.isFinite && reach[lane] <= longestReach)
       guard holdsExample else { continue }
       statistics.examples += 1
-      guard norm.isFinite else {
+      guard !broken[lane] else {
         statistics.nonFinite += 1
         continue
       }

@@ -71,8 +71,10 @@ public struct DenseArchitecture: Hashable, Sendable {
     self.head = head
     var total = 0
     for (inputs, outputs) in zip([features] + hidden, hidden + [head.outputs]) {
-      let (product, overflow) = outputs.multipliedReportingOverflow(by: inputs + 1)
-      guard !overflow, product < Int(Int32.max) - total else {
+      let limit = Int(Int32.max)
+      let fits = inputs < limit && outputs < limit
+      let product = fits ? outputs * (inputs + 1) : limit
+      guard fits, product < limit - total else {
         throw ModelError(.shape, "the model has more than 2^31 - 1 parameters; use narrower layers")
       }
       total += product

@@ -123,8 +123,9 @@ private struct Outcomes {
   }
 
   /// The probability that an example of the class scores higher than one of the rest, ties counting
-  /// half (Mann and Whitney 1947); nil where one side is empty.
+  /// half (Mann and Whitney 1947); nil where one side is empty or a score is not a number.
   private func areaUnderCurve(class target: Int) -> Double? {
+    guard scores[target].allSatisfy({ !$0.isNaN }) else { return nil }
     let order = scores[target].indices.sorted { scores[target][$0] < scores[target][$1] }
     var rankSum = 0.0
     var start = 0

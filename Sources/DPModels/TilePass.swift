@@ -182,19 +182,25 @@ package final class TilePass {
     return largest
   }
 
-  /// The squared L2 norm of each example's gradient by all parameters.
+  /// The squared L2 norm of each example's gradient by all parameters, and how far Float reaches.
+  ///
+  /// The second value is the largest over layers of (‖a‖² + 1) · outputs: where a scaled d falls
+  /// below Float's least normal number, its absolute rounding error of 2⁻¹⁵⁰ is multiplied by ‖a‖.
   ///
   /// The gradient of a layer is the outer product of d and (a, 1), so its squared norm is
   /// ‖d‖² (‖a‖² + 1), and nothing of the gradient's size is needed (Goodfellow 2015, "Efficient
   /// Per-Example Gradient Computations").
-  package func squaredGradientNorms() -> SIMD16<Double> {
+  package func squaredGradientNorms() -> (norms: SIMD16<Double>, reach: SIMD16<Double>) {
     var sum = SIMD16<Double>()
+    var reach = SIMD16<Double>()
     for layer in layers {
       let gradient = layer.gradient
       let input = layer.input
-      sum += squaredNorms(gradient.span) * (squaredNorms(input.span) + 1)
+      let inputs = squaredNorms(input.span) + 1
+      sum += squaredNorms(gradient.span) * inputs
+      reach = pointwiseMax(reach, inputs * Double(layer.shape.outputs))
     }
-    return sum
+    return (sum, reach)
   }
 
   /// Adds each example's gradient, times its factor, to a running sum.

@@ -87,7 +87,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       pass.backward(start.span)
       let example = examples.inDouble[Int(row)]
       let gradient = reference.gradient(example.features, label: example.label)
-      let length = pass.squaredGradientNorms()[0].squareRoot()
+      let length = pass.squaredGradientNorms().norms[0].squareRoot()
       #expect(abs(length - norm(gradient)) <= 1e-5 * norm(gradient))
       var sum = [Double](repeating: 0, count: gradient.count)
       var factors = Lanes()
@@ -133,6 +133,24 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     for row in stride(from: 0, to: batch, by: 5) {
       let moved = norm(zip(whole, sum(without: row)).map { ($0 - $1) * grid })
       #expect(moved <= bound, "row \(row) moves the sum by \(moved), more than \(bound)")
+    }
+  }
+
+  /// Numbers so large that Float cannot scale them to C: they count as nothing, not as more than C.
+  @Test(arguments: [1e-10, 1e-4, 1e-3], [1e30, 1e35, 3e38] as [Float])
+  func hugeInputsStayWithinTheBound(clipNorm: Double, value: Float) throws {
+    let linear = try DenseArchitecture(
+      features: 4, hidden: [], activation: .relu, head: .binary)
+    let features = (0..<64).map { $0 % 4 == 0 ? value : value / Float($0 + 1) }
+    let examples = Examples(features: features, labels: (0..<16).map { Float($0 % 2) })
+    var sum = ClippedGradientSum(linear, clipNorm: clipNorm, unitsPerOne: 0x1p20 / clipNorm)
+    let zero = [Float](repeating: 0, count: 5)
+    for row in examples.rows {
+      sum.reset()
+      let rows = [row]
+      sum.add(rows.span, of: examples.table, parameters: zero.span)
+      let bound = clipNorm * (1 + ClippedGradientSum.roundingExcess) + 5 * clipNorm * 0x1p-20
+      #expect(norm(sum.sum) * clipNorm * 0x1p-20 <= bound)
     }
   }
 

@@ -55,6 +55,13 @@ import Testing
     #expect(probabilities[0] < probabilities[1] && probabilities[1] < probabilities[2])
   }
 
+  @Test func aDivergedModelIsMeasuredWithoutCurves() throws {
+    let (architecture, _) = try identity(.binary)
+    let result = architecture.evaluate(
+      Examples(features: [1, 2, 3], labels: [0, 1, 1]).table, parameters: [.nan, .nan])
+    #expect(result.examples == 3 && result.auc == nil)
+  }
+
   @Test func noExamplesGiveNoMetrics() throws {
     let (architecture, parameters) = try identity(.binary)
     let result = architecture.evaluate(
