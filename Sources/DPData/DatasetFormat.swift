@@ -124,6 +124,7 @@ enum DatasetFormat {
       guard y.shape.count == 1, x.shape == [y.shape[0], schema.features] else {
         throw error("has tensors whose shapes do not fit its schema")
       }
+      guard y.shape[0] <= 1 << 32 else { throw error("has more than 2^32 rows") }
       guard reader.tensors.count == 4 else { throw error("has tensors that are not its own") }
       let examples = unsafe Examples(
         table: ExampleTable(

@@ -20,17 +20,8 @@ struct RejectsFile: ~Copyable {
     let column = fault.field.flatMap { $0 < header.names.count ? header.names[$0] : nil } ?? ""
     let problem = fault.problem(header, fieldCount: reader.fieldCount)
     try file.write(
-      "\(place.file.quotedCSV),\(place.line ?? 0),\(column.quotedCSV),\(problem.quotedCSV)\n")
+      "\(place.file.csvField),\(place.line ?? 0),\(column.csvField),\(problem.csvField)\n")
   }
 
   consuming func commit() throws(FileError) { try file.commit() }
-}
-
-extension String {
-  /// The text as a CSV field: in quotes where it needs them.
-  fileprivate var quotedCSV: String {
-    let needsQuotes = utf8.contains { [0x22, 0x2C, 0x0A, 0x0D].contains($0) || $0 == 0x20 }
-    guard needsQuotes else { return self }
-    return "\"" + reduce(into: "") { $0 += $1 == "\"" ? "\"\"" : String($1) } + "\""
-  }
 }

@@ -30,11 +30,6 @@ package final class LineFile {
 
   deinit { close(descriptor) }
 
-  /// Locks the file against other processes until this value goes away.
-  ///
-  /// - Returns: Whether nobody else has it locked.
-  package func lock() -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
-
   /// The file's length in bytes.
   package var count: Int { Int(lseek(descriptor, 0, SEEK_END)) }
 

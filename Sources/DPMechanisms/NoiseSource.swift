@@ -24,7 +24,7 @@ public protocol NoiseSource {
 /// Gaussian noise from a secure stream, each value rounded to the grid.
 ///
 /// Box and Muller's transform on 128 bits for two values: a 64-bit radius, so that tails are right
-/// to 9.42 standard deviations (a mass of 4.5e-21 lies beyond), and a 64-bit angle; computed in
+/// to 9.42 standard deviations (a mass of 4.5e-21 lies beyond), and a 53-bit angle; computed in
 /// Double, rounded once to the grid.
 public struct GaussianNoise: NoiseSource {
   /// The number of coordinates of a step.

@@ -4,7 +4,7 @@ internal import Foundation
 /// The 256-bit secret from which all randomness of one run, up to its next restart, is derived.
 ///
 /// A key lives in memory only: it is never written, printed or put into a checkpoint, and its bytes
-/// are zeroed when the last copy goes away. The two kinds are different types, so that a guarantee
+/// are zeroed when the last copy goes away (numbers that were made from it are not). The two kinds are different types, so that a guarantee
 /// can be tied to the secure one.
 public protocol RunKey: Sendable {
   /// Whether nobody outside the run can know the key.
@@ -27,8 +27,6 @@ public enum RandomnessDomain: String, Sendable, CaseIterable {
   case noise
   /// The model's first parameters.
   case initialisation
-  /// The order of anything that may be in any order.
-  case shuffling
 }
 
 /// The key of one stream of one run.

@@ -1,4 +1,3 @@
-internal import Crypto
 package import DPAccounting
 internal import DPFiles
 internal import Foundation
@@ -9,7 +8,7 @@ internal import Foundation
 /// object. A line is on disk before ``reserve(_:of:)`` returns. A last line that a crash cut short
 /// was never acknowledged, so none of its steps ran; any other disagreement is an error.
 ///
-/// The file is locked while it is open, so two processes cannot train into one folder.
+/// The run's folder is locked while the file is open: there is one writer at a time.
 package final class ChargeFile: PrivacyLedger {
   /// One line.
   private struct Entry: Codable {
@@ -50,17 +49,13 @@ package final class ChargeFile: PrivacyLedger {
   ///   - path: The file.
   ///   - planDigest: Identifies the plan; must be the one that the file was made with.
   ///   - budget: T, the number of steps that the plan allows.
-  /// - Throws: ``FileError`` when it cannot be read or was changed, ``TrainingError`` when another
-  ///   process has it open or it belongs to another plan.
+  /// - Throws: ``FileError`` when it cannot be read or was changed, ``TrainingError`` when it
+  ///   belongs to another plan.
   package init(path: String, planDigest: String, budget: Int) throws {
     self.budget = budget
     self.path = path
     file = try LineFile(path: path, creating: false)
     head = ""
-    guard file.lock() else {
-      throw TrainingError(
-        .runInUse, "\(path): another process is training into this folder; wait until it ends")
-    }
     try replay(planDigest: planDigest)
   }
 
@@ -157,9 +152,7 @@ package final class ChargeFile: PrivacyLedger {
   }
 
   private static func digest(of json: String, after head: String) -> String {
-    SHA256.hash(data: Data((head + json).utf8)).map {
-      String(UInt16($0) + 256, radix: 16).dropFirst()
-    }.joined()
+    hexDigest(of: Data((head + json).utf8))
   }
 
   private static func now() -> String { Date().ISO8601Format() }

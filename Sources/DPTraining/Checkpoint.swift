@@ -54,7 +54,8 @@ struct Checkpoint {
     let count = try plan.architecture().parameterCount
     guard reader.metadata[Checkpoint.planKey] == planDigest,
       let steps = reader.metadata[Checkpoint.stepsKey].flatMap({ Int($0) }), steps >= 0,
-      let taken = reader.metadata[Checkpoint.optimizerStepsKey].flatMap({ Int($0) }), taken >= 0
+      let taken = reader.metadata[Checkpoint.optimizerStepsKey].flatMap({ Int($0) }), taken >= 0,
+      taken <= steps, steps <= plan.steps
     else {
       throw TrainingError(.changedPlan, "\(path): the checkpoint belongs to another plan")
     }

@@ -6,9 +6,10 @@ extension Dataset {
   ///
   /// - Parameter model: A model of this dataset's schema.
   /// - Returns: The metrics of the model's head; a regression's errors in label units.
-  /// - Throws: ``TrainingError`` when the model was made for another schema.
+  /// - Throws: ``TrainingError`` when the model was made for another schema, ``ModelError`` when its
+  ///   file was changed by hand.
   public func evaluate(_ model: Model) throws -> Evaluation {
-    guard model.schemaText == schema.canonicalJSON, model.architecture.features == features else {
+    guard try model.schema() == schema else {
       throw TrainingError(
         .changedPlan,
         "the model was trained on rows of another schema; prepare the data with the model's schema")

@@ -11,8 +11,7 @@ struct MetricsLog {
   init(path: String) throws(FileError) {
     file = try LineFile(path: path, creating: true)
     guard file.count == 0 else { return }
-    let note = "exact facts about the data, without any noise: for the operator, not for release"
-    try append(.object([("note", .string(note))]))
+    try append(.object([("note", .string(exactFactsNote))]))
   }
 
   /// Appends a line.

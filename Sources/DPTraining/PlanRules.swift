@@ -1,6 +1,7 @@
 internal import DPAccounting
 internal import DPKernels
 internal import DPMechanisms
+internal import DPModels
 internal import Foundation
 
 /// How options become a plan's numbers, and what is refused.
@@ -84,6 +85,12 @@ enum PlanRules {
   ) throws -> TrainingPlan.PrivacyFacts? {
     guard options.privacy != .none else { return nil }
     let clip = options.clipNorm
+    guard options.relation != .addRemove else {
+      throw TrainingError(
+        .invalidOption,
+        "training keeps every row's place, so it cannot cover a row more or less; choose zero-out, "
+          + "which has the same epsilon for the same noise")
+    }
     guard clip >= 1e-10, clip <= 1e10 else {
       throw TrainingError(
         .invalidOption, "clip is \(clip); it must be at least 1e-10 and at most 1e10")
@@ -110,16 +117,51 @@ enum PlanRules {
       throw TrainingError(
         .invalidOption,
         "rounding would cost \(excess) of the sensitivity, more than \(Sensitivity.largestExcess); "
-          + "choose a noise multiplier below \(sigma) or a smaller model")
+          + "choose less noise than sigma = \(sigma), or a smaller model")
+    }
+    guard Sensitivity.sumsAreExact(grid: grid(sigma), clipNorm: clip, examples: n) else {
+      throw TrainingError(
+        .invalidOption,
+        "sums of \(n) rows are too long to be exact at sigma = \(sigma); choose more noise")
     }
     let spent = try accountant.epsilon(
       of: [ComposedSteps(of: mechanism(sigma), count: steps)], delta: delta)
+    guard spent.upper.isFinite else {
+      throw PrivacyError(
+        .unreachableTarget,
+        "no finite epsilon is known for sigma = \(sigma) over \(steps) steps; choose more noise")
+    }
     let epsilon = Calibration.roundedUp(spent.upper, significantDigits: 6)
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
       epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noiseMultiplier: sigma,
       clip: clip, kappa: excess, tileExamples: Lanes.examples,
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
+  }
+
+  /// Checks that a plan's κ, grid and ε are what its σ, C, d and T give.
+  ///
+  /// - Parameters:
+  ///   - plan: A plan that may have been read from anywhere.
+  ///   - accountant: The method that it names.
+  /// - Throws: ``TrainingError`` when they are not.
+  static func check(_ plan: TrainingPlan, accountant: some PrivacyAccountant) throws {
+    guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else { return }
+    let parameters = try plan.architecture().parameterCount
+    let grid = NoiseGrid(
+      noiseScale: privacy.noiseMultiplier * privacy.clip, clipNorm: privacy.clip,
+      parameters: parameters)
+    let excess = Sensitivity.excess(grid: grid, clipNorm: privacy.clip, parameters: parameters)
+    let spent = try accountant.epsilon(
+      of: [ComposedSteps(of: mechanism, count: plan.steps)], delta: privacy.delta
+    ).upper
+    guard privacy.kappa >= excess, privacy.gridSpacing == grid.spacing,
+      privacy.tileExamples == Lanes.examples, privacy.accountant == accountant.name,
+      plan.samplingRate == Double(plan.batchSize) / Double(plan.data.examples),
+      spent <= privacy.epsilon * (1 + 1e-9)
+    else {
+      throw TrainingError(.changedPlan, "the plan contradicts itself; make a plan anew")
+    }
   }
 
   private static func chosenNoise(

@@ -13,9 +13,16 @@ public struct PredictionReport: Hashable, Sendable {
 extension Model {
   /// The schema whose rows the model reads.
   ///
-  /// - Throws: ``DataError`` when the model file was changed by hand.
+  /// - Returns: A schema that fits the model's layers.
+  /// - Throws: ``DataError`` or ``ModelError`` when the model file was changed by hand.
   public func schema() throws -> Schema {
-    try Schema(text: schemaText, file: "the model's schema")
+    let schema = try Schema(text: schemaText, file: "the model's schema")
+    guard architecture.features == schema.features, architecture.head == Head(schema.labelKind)
+    else {
+      throw ModelError(
+        .malformedFile, "the model's layers do not fit its schema; train the model anew")
+    }
+    return schema
   }
 
   /// Writes a table of predictions: one row for each row of a table, in order.
@@ -78,15 +85,5 @@ extension Schema {
     }
     let best = values.indices.max { values[$0] < values[$1] } ?? 0
     return [classNames[best].csvField] + values.map { "\($0)" }
-  }
-}
-
-extension String {
-  /// The text as a field of a CSV file, quoted where it must be.
-  fileprivate var csvField: String {
-    let special = utf8.contains { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D }
-    guard special || first == " " || last == " " else { return self }
-    return "\"" + split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-      + "\""
   }
 }

@@ -66,13 +66,19 @@ public struct RunDirectory: Hashable, Sendable {
         .runExists,
         "\(path): holds a run already; --resume goes on with it, --overwrite replaces it")
     }
-    let foreign = contents.filter { !RunDirectory.names.contains($0) && !$0.hasPrefix(".") }
+    let foreign = contents.filter { !RunDirectory.isOwn($0) }
     guard foreign.isEmpty else {
       throw TrainingError(
         .runExists,
         "\(path): holds \(foreign.count) file(s) that are no part of a run, which --overwrite does "
           + "not touch; name another folder")
     }
+  }
+
+  /// Whether a name is that of a run's file, or of one that a crash kept from getting its name.
+  private static func isOwn(_ name: String) -> Bool {
+    names.contains(name)
+      || name.hasSuffix(".partial") && names.contains { name.hasPrefix(".\($0).") }
   }
 
   private func contents() throws -> [String] {
@@ -83,29 +89,64 @@ public struct RunDirectory: Hashable, Sendable {
     }
   }
 
-  /// Makes the folder, or empties it of an older run.
+  /// Makes the folder, or empties it of an older run, and locks it.
   ///
   /// - Parameter overwrite: Whether an older run may be replaced.
-  /// - Throws: As ``checkFree(overwrite:)``; ``FileError`` when the folder cannot be made.
-  func create(overwrite: Bool) throws {
+  /// - Returns: The lock, and whether the folder is new.
+  /// - Throws: As ``checkFree(overwrite:)`` and ``lock()``; ``FileError`` when the folder cannot be
+  ///   made or emptied.
+  func create(overwrite: Bool) throws -> (lock: FolderLock, isNew: Bool) {
+    let isNew = unsafe mkdir(path, 0o700) == 0
+    guard isNew || errno == EEXIST else {
+      throw FileError(
+        .cannotCreate, "\(path): the folder cannot be made; its parent must exist and be writable")
+    }
     try checkFree(overwrite: overwrite)
-    if unsafe mkdir(path, 0o700) != 0 {
-      guard errno == EEXIST else {
-        throw FileError(
-          .cannotCreate,
-          "\(path): the folder cannot be made; its parent must exist and be writable")
-      }
-      guard unsafe access(path, W_OK | X_OK) == 0 else {
-        throw FileError(.cannotCreate, "\(path): may not be written to; choose another folder")
+    let lock = try lock()
+    // Looked at again: nobody else can change it now.
+    try checkFree(overwrite: overwrite)
+    guard unsafe access(path, W_OK | X_OK) == 0 else {
+      throw FileError(.cannotCreate, "\(path): may not be written to; choose another folder")
+    }
+    try removeOwnFiles()
+    _ = unsafe chmod(path, 0o700)
+    return (lock, isNew)
+  }
+
+  /// Keeps other processes from training into the folder.
+  ///
+  /// - Returns: What holds the lock.
+  /// - Throws: ``TrainingError`` when another process has it, or there is no such folder.
+  func lock() throws -> FolderLock {
+    let lock: FolderLock?
+    do {
+      lock = try FolderLock(path: path)
+    } catch {
+      throw TrainingError(.notARun, "\(path): holds no run; start one without --resume")
+    }
+    guard let lock else {
+      throw TrainingError(
+        .runInUse, "\(path): another process is training into this folder; wait until it ends")
+    }
+    return lock
+  }
+
+  private func removeOwnFiles() throws {
+    for name in try contents() where RunDirectory.isOwn(name) {
+      do {
+        try FileManager.default.removeItem(atPath: "\(path)/\(name)")
+      } catch {
+        throw FileError(.cannotCreate, "\(path)/\(name): cannot be removed; name another folder")
       }
     }
-    for name in try contents() { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
-    _ = unsafe chmod(path, 0o700)
   }
 
   /// Removes a run that never took a step.
-  func removeUnstarted() {
-    try? FileManager.default.removeItem(atPath: path)
+  ///
+  /// - Parameter isNew: Whether the folder was made for it.
+  func removeUnstarted(isNew: Bool) {
+    try? removeOwnFiles()
+    if isNew { _ = unsafe rmdir(path) }
   }
 
   /// Replaces a text file of the run, whole or not at all.

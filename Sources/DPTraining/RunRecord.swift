@@ -42,7 +42,7 @@ struct RunRecord: Codable {
 
   /// Exact facts about the data: not private, and not to be released.
   struct Exact: Codable {
-    var note = "exact facts about the data, without any noise: for the operator, not for release"
+    var note = exactFactsNote
     var trainExamples: Int
     var testExamples: Int?
     var testAccuracy: Double?
@@ -56,7 +56,7 @@ struct RunRecord: Codable {
   var status: String
   var plan: TrainingPlan
   var planDigest: String
-  /// A hash of the encoded rows: another table cannot take their place in a resumed run.
+  /// A hash of the encoded rows: another table cannot take their place by mistake.
   var contentHash: String
   var started: String
   var ended: String?

@@ -1,3 +1,4 @@
+internal import DPKernels
 internal import DPMechanisms
 internal import DPModels
 
@@ -15,5 +16,18 @@ enum Sensitivity {
   /// - Returns: The Float part, and √d·γ/C for the grid.
   static func excess(grid: NoiseGrid, clipNorm: Double, parameters: Int) -> Double {
     ClippedGradientSum.roundingExcess + grid.roundingBound(parameters: parameters) / clipNorm
+  }
+
+  /// Whether sums stay among the integers that Double holds: a tile's below 2⁵¹ units before it is
+  /// rounded, the whole batch's below 2⁵³ even if every row is drawn.
+  ///
+  /// - Parameters:
+  ///   - grid: The grid that sums are rounded to.
+  ///   - clipNorm: C.
+  ///   - examples: n.
+  /// - Returns: Whether both hold.
+  static func sumsAreExact(grid: NoiseGrid, clipNorm: Double, examples: Int) -> Bool {
+    let units = clipNorm / grid.spacing * (1 + largestExcess)
+    return units * Double(Lanes.examples) < 0x1p51 && units * Double(examples) < 0x1p53
   }
 }

@@ -5,7 +5,7 @@ internal import Foundation
 
 /// What a run guarantees, in words and numbers that may leave the house.
 ///
-/// It depends on the plan and on the number of charged steps alone: nothing in it was measured on
+/// It depends on the plan and on the number of charged steps alone; nothing in it was measured on
 /// the data.
 public struct Statement: Sendable {
   /// The plan that was run.
@@ -49,8 +49,8 @@ public struct Statement: Sendable {
     "Choices made by looking at the data: every further run on the same source, such as a search "
       + "for settings, spends its own epsilon, and they add up.",
     "Persons with several rows: the guarantee is for one row.",
-    "The other files of the run (run.json, metrics.jsonl, charges, checkpoints) and anything shown "
-      + "while it ran: they hold exact facts about the data and must stay with the operator.",
+    "The other files of the run and anything shown while it ran: they stay with the operator, "
+      + "since run.json and metrics.jsonl hold exact facts about the data.",
     "Rows of the test split: they took no part in training, and results on them are not released.",
     "Observers of the computer itself, such as of its memory or of the time that steps take.",
   ]
@@ -83,6 +83,7 @@ public struct Statement: Sendable {
     }
     members += [
       ("examples", .integer(plan.data.examples)),
+      ("splitColumn", plan.data.splitColumn.map(JSONValue.string) ?? .null),
       ("samplingRate", .number(plan.samplingRate)),
       ("batchSize", .integer(plan.batchSize)),
       ("steps", .integer(chargedSteps)),
@@ -126,13 +127,11 @@ public struct Statement: Sendable {
           + "\(plan.insecureSeed.map(String.init) ?? ""), which anyone can guess, so that the noise "
           + "can be subtracted. Such runs are for tests.")
     }
-    let tables =
-      switch privacy.relation {
-      case .zeroOut:
-        "one row replaced by a row that contributes nothing (the number of rows being public)"
-      case .addRemove: "one row added or removed (the number of rows itself is not covered)"
-      case .replace: "one row replaced by any other (the number of rows being public)"
-      }
+    let change =
+      privacy.relation == .replace ? "any other" : "a row that contributes nothing"
+    let split =
+      plan.data.splitColumn.map { ", as is the column \"\($0)\", by which rows were split" } ?? ""
+    let tables = "one row replaced by \(change) (the number of rows is public\(split))"
     return Statement.wrapped(
       "The model was trained with differential privacy: epsilon = \(epsilon), delta = "
         + "\(privacy.delta).")

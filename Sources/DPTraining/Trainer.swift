@@ -1,4 +1,3 @@
-internal import Crypto
 public import DPAccounting
 public import DPData
 internal import DPFiles
@@ -28,7 +27,8 @@ public struct Trainer {
   ///   - dataset: The prepared data.
   ///   - accountant: The method that the plan was made with.
   ///   - ledger: A durable ledger to charge besides the run's own record, or nil.
-  /// - Throws: ``TrainingError`` when the plan is for other data.
+  /// - Throws: ``TrainingError`` when the plan is for other data, or does not follow from itself: κ,
+  ///   the grid and ε are computed again.
   public init(
     _ plan: TrainingPlan, dataset: Dataset, accountant: some PrivacyAccountant,
     ledger: (any PrivacyLedger)? = nil
@@ -38,6 +38,7 @@ public struct Trainer {
     else {
       throw TrainingError(.changedPlan, "the plan was made for other data; make a plan anew")
     }
+    try PlanRules.check(plan, accountant: accountant)
     self.plan = plan
     self.dataset = dataset
     self.accountant = accountant
@@ -66,7 +67,8 @@ public struct Trainer {
   public func start(
     in directory: RunDirectory, overwrite: Bool = false, control: TrainingControl = .init()
   ) throws -> TrainingOutcome {
-    try directory.create(overwrite: overwrite)
+    let (lock, isNew) = try directory.create(overwrite: overwrite)
+    defer { withExtendedLifetime(lock) {} }
     let record = RunRecord(
       plan: plan, planDigest: planDigest, contentHash: contentHash)
     let charges: ChargeFile?
@@ -77,7 +79,7 @@ public struct Trainer {
       }
       try directory.write(record.text(), to: directory.record)
     } catch {
-      directory.removeUnstarted()
+      directory.removeUnstarted(isNew: isNew)
       throw error
     }
     return try run(in: directory, record: record, charges: charges, from: nil, control: control)
@@ -94,6 +96,8 @@ public struct Trainer {
   public func resume(
     in directory: RunDirectory, control: TrainingControl = .init()
   ) throws -> TrainingOutcome {
+    let lock = try directory.lock()
+    defer { withExtendedLifetime(lock) {} }
     var record = try RunRecord(of: directory)
     let changes = record.plan.differences(from: plan)
     guard changes.isEmpty else {
@@ -113,13 +117,29 @@ public struct Trainer {
     guard record.status != "complete" else {
       return try finishedOutcome(directory, record, charges)
     }
+    let checkpoint = try directory.latestCheckpoint(plan: plan, planDigest: planDigest)
+    try checkCharges(directory, record, checkpoint, charges)
     record.status = "running"
     record.processes += 1
     try directory.write(record.text(), to: directory.record)
-    let checkpoint = try directory.latestCheckpoint(plan: plan, planDigest: planDigest)
     reportLosses(checkpoint, charges, control)
     return try run(
       in: directory, record: record, charges: charges, from: checkpoint, control: control)
+  }
+
+  /// Refuses to go on where less is charged than was done: the record of charges is not the run's.
+  private func checkCharges(
+    _ directory: RunDirectory, _ record: RunRecord, _ checkpoint: Checkpoint?,
+    _ charges: ChargeFile?
+  ) throws {
+    guard let charges else { return }
+    let done = max(checkpoint?.steps ?? 0, record.chargedSteps ?? 0)
+    guard charges.charged >= done else {
+      throw FileError(
+        .malformed,
+        "\(directory.charges): \(charges.charged) steps are charged and \(done) were taken; the "
+          + "run cannot be resumed")
+    }
   }
 
   private func reportLosses(
@@ -138,9 +158,7 @@ public struct Trainer {
   private static func digest(of plan: TrainingPlan) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
-    return SHA256.hash(data: try encoder.encode(plan)).map {
-      String(UInt16($0) + 256, radix: 16).dropFirst()
-    }.joined()
+    return hexDigest(of: try encoder.encode(plan))
   }
 
   // MARK: - One process's share of a run
@@ -244,8 +262,14 @@ extension RunRecord {
       trainSeconds: outcome.seconds, examplesPerSecond: outcome.examplesPerSecond)
     record.exact = Exact(
       trainExamples: outcome.trainExamples, testExamples: outcome.evaluation?.examples,
-      testAccuracy: outcome.evaluation?.accuracy, testLoss: outcome.evaluation?.loss,
-      testAuc: outcome.evaluation?.auc, testRmse: outcome.evaluation?.rootMeanSquaredError)
+      testAccuracy: outcome.evaluation?.accuracy, testLoss: outcome.evaluation?.loss?.ifFinite,
+      testAuc: outcome.evaluation?.auc,
+      testRmse: outcome.evaluation?.rootMeanSquaredError?.ifFinite)
     return record
   }
+}
+
+extension Double {
+  /// The number, or nil for one that JSON has no text for: what a diverged model measures.
+  fileprivate var ifFinite: Double? { isFinite ? self : nil }
 }

@@ -90,11 +90,22 @@ struct TrainingLoop {
       reservationSize = max(reservationSize / 2, 1)
     }
     let range = step..<min(step + reservationSize, plan.steps)
-    if let mechanism {
-      for ledger in ledgers { try ledger.reserve(range, of: mechanism) }
-    }
+    if let mechanism { try charge(range, of: mechanism) }
     reserved = range.upperBound
     reservationStart = now
+  }
+
+  /// Charges a range everywhere or, as far as the ledgers let it, nowhere.
+  private func charge(_ range: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws {
+    for (index, ledger) in ledgers.enumerated() {
+      do {
+        try ledger.reserve(range, of: mechanism)
+      } catch {
+        // Nothing of the range will run; a ledger that cannot take it back keeps it charged.
+        for earlier in ledgers[..<index] { try? earlier.release(range) }
+        throw error
+      }
+    }
   }
 
   /// Gives back what will not run, and writes where to go on from.

@@ -20,6 +20,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     public let splitKey: Int
     /// The fraction of rows that went to the test split.
     public let testFraction: Double
+    /// The column that rows were split by, which is then public too; nil for their ordinal.
+    public let splitColumn: String?
     /// A hash of the schema.
     public let schemaHash: String
   }
@@ -90,6 +92,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     data = DataFacts(
       source: dataset.provenance.source, examples: n, splitKey: dataset.provenance.splitKey,
       testFraction: dataset.provenance.testFraction,
+      splitColumn: dataset.schema.unit ?? dataset.schema.id,
       schemaHash: String(dataset.schema.stableHash, radix: 16))
     let head = Head(dataset.schema.labelKind)
     let architecture = try DenseArchitecture(

@@ -53,8 +53,9 @@ extension Double {
 
   /// The number with so many significant digits.
   func significant(_ digits: Int) -> String {
+    guard isFinite else { return "\(self)" }
     let magnitude = self == 0 ? 0 : Int(Foundation.log10(abs(self)).rounded(.down))
-    guard isFinite, magnitude >= -5, magnitude < 15 else { return "\(self)" }
+    guard magnitude >= -5, magnitude < 15 else { return "\(self)" }
     return fixed(max(0, digits - 1 - magnitude))
   }
 

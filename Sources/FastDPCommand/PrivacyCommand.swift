@@ -61,6 +61,10 @@ struct EpsilonCommand: ParsableCommand {
     let composed = try ComposedSteps(of: steps.mechanism(noiseMultiplier), count: steps.steps)
     let bounds = try accountant.accountant.epsilon(of: [composed], delta: steps.delta)
     let seconds = (clock.now - start) / .seconds(1)
+    guard bounds.upper.isFinite else {
+      throw PrivacyError(
+        .unreachableTarget, "no finite epsilon is known for so little noise; choose more noise")
+    }
     let epsilon = Calibration.roundedUp(bounds.upper, significantDigits: 8)
     if output.json {
       Console.print(

@@ -13,14 +13,14 @@ enum ProcessControl {
   /// Whether SIGINT or SIGTERM has come.
   static var isStopRequested: Bool { stopRequests.load(ordering: .relaxed) > 0 }
 
-  /// Lets SIGINT and SIGTERM ask for an orderly end; a third one ends at once.
+  /// Lets SIGINT and SIGTERM ask for an orderly end; a second one ends at once.
   static func watchSignals() {
     // Touched here first: a signal handler must not be the one to initialise it.
     _ = stopRequests.load(ordering: .relaxed)
     for number in [SIGINT, SIGTERM] {
       signal(number) { _ in
         let before = ProcessControl.stopRequests.add(1, ordering: .relaxed).oldValue
-        if before >= 2 { _exit(130) }
+        if before >= 1 { _exit(130) }
       }
     }
   }

@@ -45,7 +45,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "momentum, sgd, adam, adagrad, rmsprop. (default: momentum)")
   var optimizer: OptimizerRule?
 
-  @Option(help: "Which tables are compared: zero-out, add-remove, replace. (default: zero-out)")
+  @Option(help: "Which tables are compared: zero-out, replace. (default: zero-out)")
   var neighbouring: NeighbouringRelation?
 
   @Option(help: "The kind of noise: gaussian. (default: gaussian)")

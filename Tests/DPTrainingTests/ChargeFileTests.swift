@@ -82,12 +82,6 @@ import Testing
     }
   }
 
-  @Test func anotherPlanOrProcessIsRefused() throws {
-    let file = try create()
-    #expect(throws: TrainingError.self) { _ = try reopen() }
-    withExtendedLifetime(file) {}
-  }
-
   @Test func aPlanOwnsItsCharges() throws {
     do { _ = try create() }
     #expect(throws: TrainingError.self) {

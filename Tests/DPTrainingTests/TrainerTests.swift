@@ -138,6 +138,70 @@ private final class SpyLedger: PrivacyLedger {
     #expect(try #require(outcome.statement.epsilon) <= 2)
   }
 
+  /// A record of charges that says less than was done is not the run's: an older copy, another run's.
+  @Test func chargesThatSayLessThanWasDoneAreRefused() throws {
+    let trainer = try trainer(options())
+    var control = TrainingControl()
+    var asked = 0
+    control.shouldStop = {
+      asked += 1
+      return asked > 20
+    }
+    _ = try trainer.start(in: directory, control: control)
+    let lines = try String(contentsOfFile: directory.charges, encoding: .utf8)
+      .split(separator: "\n")
+    for kept in 1..<lines.count {
+      let text = lines.prefix(kept).map { "\($0)\n" }.joined()
+      try text.write(toFile: directory.charges, atomically: false, encoding: .utf8)
+      guard try charged(trainer) < 20 else { continue }
+      #expect(throws: (any Error).self) { _ = try trainer.resume(in: directory) }
+    }
+  }
+
+  /// One process trains into a folder; another can neither replace, resume nor join it.
+  @Test func aFolderHasOneWriter() throws {
+    let trainer = try trainer(options())
+    var control = TrainingControl()
+    var tried = false
+    control.shouldStop = {
+      guard !tried else { return false }
+      tried = true
+      #expect(throws: TrainingError.self) {
+        _ = try trainer.start(in: directory, overwrite: true)
+      }
+      #expect(throws: TrainingError.self) { _ = try trainer.resume(in: directory) }
+      return false
+    }
+    #expect(try trainer.start(in: directory, control: control).stepsTaken == 60)
+    #expect(tried)
+    #expect(try charged(trainer) == 60)
+  }
+
+  /// Replacing a run removes a run's files and nothing else.
+  @Test(arguments: [".git", "notes.txt", ".ssh"])
+  func otherFilesAreNeverRemoved(name: String) throws {
+    try FileManager.default.createDirectory(
+      atPath: "\(directory.path)/\(name)", withIntermediateDirectories: true)
+    let trainer = try trainer(options())
+    #expect(throws: TrainingError.self) {
+      _ = try trainer.start(in: directory, overwrite: true)
+    }
+    #expect(FileManager.default.fileExists(atPath: "\(directory.path)/\(name)"))
+  }
+
+  /// A model that diverged is a result like any other: the run ends, and says so.
+  @Test(arguments: OptimizerRule.allCases)
+  func aDivergedRunEnds(rule: OptimizerRule) throws {
+    let outcome = try trainer(
+      options {
+        $0.optimizer = rule
+        $0.learningRate = 3e38
+      }
+    ).start(in: directory)
+    #expect(!outcome.interrupted && outcome.statement.chargedSteps == 60)
+    #expect(FileManager.default.fileExists(atPath: directory.statement))
+  }
+
   @Test func aResumedRunDrawsFreshRandomness() throws {
     func run(_ name: String) throws -> [Float] {
       let directory = RunDirectory(path: folder.file(name))

@@ -2,6 +2,7 @@ import DPAccounting
 import DPData
 import DPModels
 import DPTraining
+import Foundation
 import Testing
 
 @Suite struct TrainingPlanTests {
@@ -55,7 +56,7 @@ import Testing
     #expect(spent > epsilon * 0.999)
   }
 
-  @Test(arguments: NeighbouringRelation.allCases)
+  @Test(arguments: [NeighbouringRelation.zeroOut, .replace])
   func replaceNeedsMoreNoise(relation: NeighbouringRelation) throws {
     let usual = try #require(try plan { _ in }.privacy)
     let other = try #require(try plan { $0.relation = relation }.privacy)
@@ -94,6 +95,9 @@ import Testing
     #expect(refusal { $0.learningRate = 0 }.contains("learning rate is 0"))
     #expect(refusal { $0.learningRate = 1e60 }.contains("learning rate is 1e+60"))
     #expect(refusal { $0.hidden = [0] }.contains("width 0"))
+    #expect(refusal { $0.relation = .addRemove }.contains("choose zero-out"))
+    #expect(refusal { $0.privacy = .noiseMultiplier(1e-300) }.contains("noise multiplier is"))
+    #expect(refusal { $0.privacy = .noiseMultiplier(.infinity) }.contains("noise multiplier is"))
     #expect(refusal { $0.privacy = .noiseMultiplier(1e6) }.contains("rounding would cost"))
   }
 
@@ -112,6 +116,22 @@ import Testing
     let after = try TrainingPlan(TrainingOptions(), table.dataset())
     #expect(before == after)
     #expect(before.differences(from: after).isEmpty)
+  }
+
+  /// A plan that was read from a file and changed claims nothing: it is computed again.
+  @Test(arguments: ["kappa", "epsilon", "gridSpacing", "noiseMultiplier", "samplingRate", "steps"])
+  func aChangedPlanIsRefused(field: String) throws {
+    let dataset = try SmallTable(rows: 1000).dataset()
+    let plan = try TrainingPlan(TrainingOptions(), dataset)
+    _ = try Trainer(plan, dataset: dataset, accountant: RDPAccountant())
+    let text = String(decoding: try JSONEncoder().encode(plan), as: UTF8.self)
+    let range = try #require(text.range(of: "\"\(field)\":[-0-9.e]+", options: .regularExpression))
+    let value = field == "steps" ? "100000" : field == "noiseMultiplier" ? "0.7" : "1e-9"
+    let changed = text.replacingCharacters(in: range, with: "\"\(field)\":\(value)")
+    let other = try JSONDecoder().decode(TrainingPlan.self, from: Data(changed.utf8))
+    #expect(throws: TrainingError.self) {
+      _ = try Trainer(other, dataset: dataset, accountant: RDPAccountant())
+    }
   }
 
   @Test func differencesAreNamed() throws {
