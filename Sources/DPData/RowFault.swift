@@ -63,11 +63,11 @@ struct RowFault {
   private var remedy: String {
     switch reason {
     case .ragged, .invalidText, .missingIdentifier:
-      "correct the row, or tolerate rejected rows"
+      "correct the row"
     case .notANumber, .notFinite, .notBinary:
-      "correct it, or tolerate rejected rows"
+      "correct it"
     case .undeclaredCategory:
-      "declare it, declare other: true, or tolerate rejected rows"
+      "declare it, declare other: true"
     }
   }
 }

@@ -26,6 +26,8 @@ package final class LineFile {
     }
     self.path = path
     descriptor = opened
+    // Whatever the process's mask: its owner may read and write it, and nobody else.
+    if creating { fchmod(opened, 0o600) }
   }
 
   deinit { close(descriptor) }

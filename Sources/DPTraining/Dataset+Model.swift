@@ -11,7 +11,7 @@ extension Dataset {
   public func evaluate(_ model: Model) throws -> Evaluation {
     guard try model.schema() == schema else {
       throw TrainingError(
-        .changedPlan,
+        .otherSchema,
         "the model was trained on rows of another schema; prepare the data with the model's schema")
     }
     return model.architecture.evaluate(

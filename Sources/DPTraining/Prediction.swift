@@ -65,7 +65,9 @@ extension Model {
       case .rejected(let error): throw error
       case .missing:
         report.missing += 1
-        try file.write(String(repeating: ",", count: header.count - 1) + "\n")
+        // A line of one empty field would be a blank line, which is no row.
+        let empty = header.count == 1 ? "\"\"" : String(repeating: ",", count: header.count - 1)
+        try file.write(empty + "\n")
       case .features:
         let values = architecture.predict(features.span, parameters: parameters, pass: pass)
         try file.write(schema.fields(of: values).joined(separator: ",") + "\n")

@@ -66,7 +66,9 @@ public struct RunDirectory: Hashable, Sendable {
         .runExists,
         "\(path): holds a run already; --resume goes on with it, --overwrite replaces it")
     }
-    let foreign = contents.filter { !RunDirectory.isOwn($0) }
+    let foreign =
+      contents.filter { !RunDirectory.isOwn($0) }
+      + filesAmongCheckpoints().filter { !RunDirectory.isCheckpoint($0) }
     guard foreign.isEmpty else {
       throw TrainingError(
         .runExists,
@@ -79,6 +81,15 @@ public struct RunDirectory: Hashable, Sendable {
   private static func isOwn(_ name: String) -> Bool {
     names.contains(name)
       || name.hasSuffix(".partial") && names.contains { name.hasPrefix(".\($0).") }
+  }
+
+  private static func isCheckpoint(_ name: String) -> Bool {
+    name.hasPrefix("step-") && name.hasSuffix(".safetensors")
+      || name.hasPrefix(".step-") && name.hasSuffix(".partial")
+  }
+
+  private func filesAmongCheckpoints() -> [String] {
+    (try? FileManager.default.contentsOfDirectory(atPath: checkpoints)) ?? []
   }
 
   private func contents() throws -> [String] {
@@ -141,6 +152,13 @@ public struct RunDirectory: Hashable, Sendable {
     }
   }
 
+  /// Whether steps may have been taken in the folder: anything is there that a step needs or leaves.
+  var hasSteps: Bool {
+    [charges, metrics, checkpoints, model].contains {
+      FileManager.default.fileExists(atPath: $0)
+    }
+  }
+
   /// Removes a run that never took a step.
   ///
   /// - Parameter isNew: Whether the folder was made for it.
@@ -161,7 +179,7 @@ public struct RunDirectory: Hashable, Sendable {
     if unsafe mkdir(checkpoints, 0o700) != 0, errno != EEXIST {
       throw FileError(.inputOutput, "\(checkpoints): the folder cannot be made; free some space")
     }
-    let older = try checkpointNames()
+    let older = checkpointNames()
     let name = "step-\(checkpoint.steps).safetensors"
     try checkpoint.write(to: "\(checkpoints)/\(name)")
     for file in older where file != name {
@@ -171,7 +189,7 @@ public struct RunDirectory: Hashable, Sendable {
 
   /// The checkpoint to go on from, or nil where there is none.
   func latestCheckpoint(plan: TrainingPlan, planDigest: String) throws -> Checkpoint? {
-    let candidates = try checkpointNames().compactMap { name -> (Int, String)? in
+    let candidates = checkpointNames().compactMap { name -> (Int, String)? in
       guard let steps = Int(name.dropFirst(5).dropLast(".safetensors".count)) else { return nil }
       return (steps, name)
     }
@@ -185,8 +203,7 @@ public struct RunDirectory: Hashable, Sendable {
     try? FileManager.default.removeItem(atPath: checkpoints)
   }
 
-  private func checkpointNames() throws -> [String] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpoints)) ?? []
-    return names.filter { $0.hasPrefix("step-") && $0.hasSuffix(".safetensors") }
+  private func checkpointNames() -> [String] {
+    filesAmongCheckpoints().filter { $0.hasPrefix("step-") && RunDirectory.isCheckpoint($0) }
   }
 }

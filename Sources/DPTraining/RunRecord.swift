@@ -34,16 +34,14 @@ struct RunRecord: Codable {
     var architecture = RunRecord.architecture
   }
 
-  /// How long things took.
-  struct Timings: Codable {
-    var trainSeconds: Double
-    var examplesPerSecond: Double
-  }
-
   /// Exact facts about the data: not private, and not to be released.
   struct Exact: Codable {
     var note = exactFactsNote
-    var trainExamples: Int
+    /// A hash of the encoded rows: another table cannot take their place by mistake.
+    var contentHash: String
+    var trainSeconds: Double?
+    var examplesPerSecond: Double?
+    var trainExamples: Int?
     var testExamples: Int?
     var testAccuracy: Double?
     var testLoss: Double?
@@ -56,8 +54,6 @@ struct RunRecord: Codable {
   var status: String
   var plan: TrainingPlan
   var planDigest: String
-  /// A hash of the encoded rows: another table cannot take their place by mistake.
-  var contentHash: String
   var started: String
   var ended: String?
   /// How many processes have worked on the run.
@@ -65,8 +61,7 @@ struct RunRecord: Codable {
   var chargedSteps: Int?
   var stepsTaken: Int?
   var environment = Environment()
-  var timings: Timings?
-  var exact: Exact?
+  var exact: Exact
 
   private static var architecture: String {
     #if arch(x86_64)
@@ -106,7 +101,7 @@ struct RunRecord: Codable {
     status = "running"
     self.plan = plan
     self.planDigest = planDigest
-    self.contentHash = contentHash
+    exact = Exact(contentHash: contentHash)
     started = Date().ISO8601Format()
     processes = 1
   }

@@ -73,11 +73,8 @@ public struct Trainer {
       plan: plan, planDigest: planDigest, contentHash: contentHash)
     let charges: ChargeFile?
     do {
-      charges = try plan.privacy.map { _ in
-        try ChargeFile.create(
-          path: directory.charges, planDigest: planDigest, budget: plan.steps)
-      }
       try directory.write(record.text(), to: directory.record)
+      charges = try openCharges(directory)
     } catch {
       directory.removeUnstarted(isNew: isNew)
       throw error
@@ -106,14 +103,12 @@ public struct Trainer {
         "\(directory.path): the run was started with other settings (\(changes.joined(separator: ", "))"
           + "); resume with the same, or start a new run")
     }
-    guard record.contentHash == contentHash else {
+    guard record.exact.contentHash == contentHash else {
       throw TrainingError(
         .changedPlan,
         "\(directory.path): the run was started on other rows; resume with the same data")
     }
-    let charges = try plan.privacy.map { _ in
-      try ChargeFile(path: directory.charges, planDigest: planDigest, budget: plan.steps)
-    }
+    let charges = try openCharges(directory)
     guard record.status != "complete" else {
       return try finishedOutcome(directory, record, charges)
     }
@@ -125,6 +120,15 @@ public struct Trainer {
     reportLosses(checkpoint, charges, control)
     return try run(
       in: directory, record: record, charges: charges, from: checkpoint, control: control)
+  }
+
+  /// The run's record of charges, made where no step can have been taken yet.
+  private func openCharges(_ directory: RunDirectory) throws -> ChargeFile? {
+    guard plan.privacy != nil else { return nil }
+    return directory.hasSteps
+      ? try ChargeFile(path: directory.charges, planDigest: planDigest, budget: plan.steps)
+      : try ChargeFile.create(
+        path: directory.charges, planDigest: planDigest, budget: plan.steps)
   }
 
   /// Refuses to go on where less is charged than was done: the record of charges is not the run's.
@@ -234,6 +238,7 @@ public struct Trainer {
   private func finishedOutcome(
     _ directory: RunDirectory, _ record: RunRecord, _ charges: ChargeFile?
   ) throws -> TrainingOutcome {
+    directory.removeCheckpoints()
     let model = try Model(contentsOf: directory.model)
     let chargedSteps = charges?.charged ?? record.chargedSteps ?? plan.steps
     return TrainingOutcome(
@@ -258,11 +263,11 @@ extension RunRecord {
     record.ended = Date().ISO8601Format()
     record.chargedSteps = chargedSteps
     record.stepsTaken = outcome.stepsTaken
-    record.timings = Timings(
-      trainSeconds: outcome.seconds, examplesPerSecond: outcome.examplesPerSecond)
     record.exact = Exact(
-      trainExamples: outcome.trainExamples, testExamples: outcome.evaluation?.examples,
-      testAccuracy: outcome.evaluation?.accuracy, testLoss: outcome.evaluation?.loss?.ifFinite,
+      contentHash: record.exact.contentHash, trainSeconds: outcome.seconds,
+      examplesPerSecond: outcome.examplesPerSecond, trainExamples: outcome.trainExamples,
+      testExamples: outcome.evaluation?.examples, testAccuracy: outcome.evaluation?.accuracy,
+      testLoss: outcome.evaluation?.loss?.ifFinite,
       testAuc: outcome.evaluation?.auc,
       testRmse: outcome.evaluation?.rootMeanSquaredError?.ifFinite)
     return record

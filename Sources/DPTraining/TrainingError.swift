@@ -2,7 +2,9 @@
 public struct TrainingError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What kind of request was refused: a struct, so that kinds can be added later.
   public struct Code: Hashable, Sendable {
-    private enum Storage { case invalidOption, runExists, notARun, changedPlan, runInUse }
+    private enum Storage {
+      case invalidOption, runExists, notARun, changedPlan, otherSchema, runInUse
+    }
     private let storage: Storage
 
     /// An option is outside its range or contradicts another.
@@ -13,6 +15,8 @@ public struct TrainingError: Error, Hashable, Sendable, CustomStringConvertible 
     public static let notARun = Code(storage: .notARun)
     /// A resumed run was asked for something else than it was started with.
     public static let changedPlan = Code(storage: .changedPlan)
+    /// A model and data that were encoded by different schemas.
+    public static let otherSchema = Code(storage: .otherSchema)
     /// Another process is training into the folder.
     public static let runInUse = Code(storage: .runInUse)
   }

@@ -148,28 +148,37 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     return warnings
   }
 
-  /// The names of the settings in which two plans differ.
+  /// The settings in which two plans differ, as the command and its settings files call them.
   ///
   /// - Parameter other: Another plan.
-  /// - Returns: JSON keys, sorted; none for equal plans.
+  /// - Returns: Names, in alphabetical order; none for equal plans.
   public func differences(from other: TrainingPlan) -> [String] {
-    func flat(_ plan: TrainingPlan) -> [String: String] {
-      guard let data = try? JSONEncoder().encode(plan),
-        let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
-      else { return [:] }
-      var result: [String: String] = [:]
-      for (key, value) in object {
-        guard let part = value as? [String: Any] else {
-          result[key] = "\(value)"
-          continue
-        }
-        for (name, value) in part { result[name] = "\(value)" }
-      }
-      return result
-    }
-    let mine = flat(self)
-    let others = flat(other)
-    return Set(mine.keys).union(others.keys).filter { mine[$0] != others[$0] }.sorted()
+    let mine = settings
+    let others = other.settings
+    let changed = Set(mine.keys).union(others.keys).filter { mine[$0] != others[$0] }.sorted()
+    guard !changed.contains("non-private") else { return ["non-private"] }
+    // Whatever else differs follows from no setting: the file was changed, or the program is another.
+    return changed.isEmpty && self != other
+      ? ["the numbers that follow from the settings"] : changed
+  }
+
+  /// What was asked for, apart from what follows from it.
+  private var settings: [String: String] {
+    var settings = [
+      "source": data.source, "rows": "\(data.examples)", "split-key": "\(data.splitKey)",
+      "test-fraction": "\(data.testFraction)", "schema": data.schemaHash, "hidden": "\(hidden)",
+      "activation": activation.rawValue, "batch-size": "\(batchSize)", "steps": "\(steps)",
+      "optimizer": optimizer.rawValue, "learning-rate": "\(learningRate)",
+      "insecure-seed": insecureSeed.map { "\($0)" } ?? "", "non-private": "\(privacy == nil)",
+    ]
+    guard let privacy else { return settings }
+    settings["neighbouring"] = privacy.relation.rawValue
+    settings["delta"] = "\(privacy.delta)"
+    settings["clip"] = "\(privacy.clip)"
+    settings["accountant"] = privacy.accountant
+    settings[privacy.targetEpsilon == nil ? "noise-multiplier" : "epsilon"] =
+      "\(privacy.targetEpsilon ?? privacy.noiseMultiplier)"
+    return settings
   }
 }
 

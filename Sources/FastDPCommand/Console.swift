@@ -39,8 +39,15 @@ enum Console {
     write("\r\u{1B}[2K", to: .standardError)
   }
 
+  /// A result that nobody gets is no result: where it cannot be written, the program ends with 74.
   private static func write(_ text: String, to handle: FileHandle) {
-    try? handle.write(contentsOf: Data(text.utf8))
+    do {
+      try handle.write(contentsOf: Data(text.utf8))
+    } catch {
+      guard handle === FileHandle.standardOutput else { return }
+      Console.error("standard output: cannot be written to; check where it leads")
+      ProcessControl.exit(ExitStatus.inputOutput)
+    }
   }
 }
 

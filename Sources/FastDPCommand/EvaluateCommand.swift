@@ -26,8 +26,7 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     let model = try Model(contentsOf: RunDirectory(path: folder).model)
-    let dataset = try Dataset.open(
-      data, schema: table.loadSchema(), options: table.prepareOptions, onMessage: Console.message)
+    let dataset = try table.open(data)
     let result = try dataset.evaluate(model)
     guard result.examples > 0 else {
       throw CommandError(

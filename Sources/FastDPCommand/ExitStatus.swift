@@ -49,6 +49,7 @@ enum ExitStatus {
     switch error.code {
     case .runExists, .runInUse: cannotCreate
     case .notARun: missingInput
+    case .otherSchema: badData
     default: usage
     }
   }
@@ -62,7 +63,10 @@ enum ExitStatus {
         internalFault, "an internal fault: \(error); please report it with the command line")
     }
     let message = FastDPCommand.message(for: error).split(separator: "\n").first ?? "wrong usage"
-    return .status(usage, "\(message); see 'fastdp --help'")
+    let command = CommandLine.arguments.dropFirst().prefix { !$0.hasPrefix("-") }.first
+    let names = FastDPCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
+    let place = command.flatMap { names.contains($0) ? " \($0)" : nil } ?? ""
+    return .status(usage, "\(message); see 'fastdp\(place) --help'")
   }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FastDP
+import Foundation
 
 /// The subcommand `fastdp predict`.
 struct PredictCommand: ParsableCommand {
@@ -33,6 +34,10 @@ struct PredictCommand: ParsableCommand {
 
   func run() throws {
     let model = try Model(contentsOf: RunDirectory(path: folder).model)
+    let paths = [table, out].map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path }
+    guard paths[0] != paths[1] else {
+      throw CommandError.usage("\(out) is the table itself; name another file for the predictions")
+    }
     let report = try model.predict(
       table, to: out, delimiter: delimiter?.byte ?? UInt8(ascii: ","), overwrite: overwrite,
       onMessage: Console.message)

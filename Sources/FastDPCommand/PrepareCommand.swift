@@ -1,6 +1,7 @@
 import ArgumentParser
 import DPFiles
 import FastDP
+import Foundation
 
 /// The subcommand `fastdp prepare`.
 struct PrepareCommand: ParsableCommand {
@@ -14,8 +15,8 @@ struct PrepareCommand: ParsableCommand {
 
       Examples:
         fastdp prepare people.csv --schema people.yaml --out people.safetensors
-        fastdp prepare a.csv b.csv --schema s.yaml --out d.safetensors --test-fraction 0.1
-        fastdp prepare p.csv --schema s.yaml --out d.safetensors --max-rejected 100 --rejects bad.csv
+        fastdp prepare a.csv b.csv --schema s.yaml --out d.safetensors
+        fastdp prepare p.csv --schema s.yaml --out d --max-rejected 9 --rejects bad.csv
       """)
 
   @Argument(help: "CSV files with the same columns, each with a header.")
@@ -43,6 +44,11 @@ struct PrepareCommand: ParsableCommand {
         "prepare needs a schema; give --schema FILE ('fastdp schema' drafts one)")
     }
     try checkThreads(threads)
+    let paths = tables.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path }
+    guard Set(paths).count == paths.count else {
+      throw CommandError.usage(
+        "a table is given twice, so its rows would count twice; name each once")
+    }
     var options = tableOptions.prepareOptions
     options.rejects = rejects
     options.overwrite = overwrite

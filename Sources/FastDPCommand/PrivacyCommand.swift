@@ -44,7 +44,8 @@ struct EpsilonCommand: ParsableCommand {
       σ is the noise's standard deviation divided by the clipping norm, under every relation.
 
       Example:
-        fastdp privacy epsilon --sampling-rate 0.01 --noise-multiplier 1 --steps 1000 --delta 1e-6
+        fastdp privacy epsilon --sampling-rate 0.01 --noise-multiplier 1 \\
+          --steps 1000 --delta 1e-6
       """)
 
   @OptionGroup var steps: StepOptions
@@ -88,7 +89,8 @@ struct NoiseCommand: ParsableCommand {
     abstract: "The least σ with which T steps of DP-SGD stay within (ε, δ).",
     discussion: """
       Example:
-        fastdp privacy noise --epsilon 1 --delta 1e-6 --sampling-rate 0.01 --steps 1000
+        fastdp privacy noise --epsilon 1 --delta 1e-6 --sampling-rate 0.01 \\
+          --steps 1000
       """)
 
   @Option(help: "ε.")

@@ -36,6 +36,31 @@ struct TableOptions: ParsableArguments {
     return options
   }
 
+  /// Opens data: a dataset file, or a table that is prepared in memory.
+  ///
+  /// - Parameter data: A dataset file, or a table where a schema is given.
+  /// - Returns: The data.
+  /// - Throws: ``CommandError`` when options for tables come with a dataset file.
+  func open(_ data: String) throws -> Dataset {
+    if schema == nil {
+      let given = [
+        ("delimiter", delimiter != nil), ("test-fraction", testFraction != nil),
+        ("split-key", splitKey != nil), ("max-rejected", maxRejected != nil),
+        ("source", source != nil),
+      ]
+      if let option = given.first(where: \.1) {
+        throw CommandError.usage(
+          "--\(option.0) is for tables; \(data) was read and split by prepare; leave it out, or "
+            + "give a table and its --schema")
+      }
+    } else if data.hasSuffix(".safetensors") {
+      throw CommandError.usage(
+        "\(data) is a dataset file, which has its schema; leave out --schema")
+    }
+    return try Dataset.open(
+      data, schema: loadSchema(), options: prepareOptions, onMessage: Console.message)
+  }
+
   /// The schema, where a file is named.
   func loadSchema() throws -> Schema? { try schema.map { try Schema(contentsOf: $0) } }
 }

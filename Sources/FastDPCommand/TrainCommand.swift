@@ -19,9 +19,9 @@ struct TrainCommand: ParsableCommand {
 
       Examples:
         fastdp train people.safetensors --out run
-        fastdp train people.csv --schema people.yaml --out run --epsilon 0.5 --delta 1e-7
-        fastdp train d.safetensors --out run --hidden 256,128 --activation relu --optimizer adam
-        fastdp train d.safetensors --plan-only --epsilon 1 --epochs 40 --batch-size 1024
+        fastdp train people.csv --schema people.yaml --out run --epsilon 0.5
+        fastdp train d.safetensors --out run --hidden 256,128 --activation relu
+        fastdp train d.safetensors --plan-only --epsilon 1 --epochs 40
         fastdp train d.safetensors --out run --resume
         fastdp train d.safetensors --out baseline --non-private
       """)
@@ -58,9 +58,7 @@ struct TrainCommand: ParsableCommand {
       throw CommandError.usage("no data; give a dataset file, or a table with --schema")
     }
     let directory = try runDirectory()
-    let dataset = try Dataset.open(
-      data, schema: options.table.loadSchema(), options: options.table.prepareOptions,
-      onMessage: Console.message)
+    let dataset = try options.table.open(data)
     let accountant = (options.accountant ?? .rdp).accountant
     var training = try options.trainingOptions()
     if resume, let directory {
@@ -93,6 +91,7 @@ struct TrainCommand: ParsableCommand {
       guard planOnly else { throw CommandError.usage("no folder for the run; give --out RUN") }
       return nil
     }
+    guard !out.isEmpty else { throw CommandError.usage("--out is empty; name the run's folder") }
     let directory = RunDirectory(path: out)
     if !resume, !planOnly { try directory.checkFree(overwrite: overwrite) }
     return directory
@@ -120,7 +119,7 @@ extension TrainingOptions {
   /// What is not given is the run's, so a changed setting is one that was really asked for.
   fileprivate func resuming(_ plan: TrainingPlan, given: TrainOptions) -> TrainingOptions {
     var options = self
-    if given.hidden.isEmpty { options.hidden = plan.hidden }
+    if given.hidden == nil { options.hidden = plan.hidden }
     if given.activation == nil { options.activation = plan.activation }
     if given.epsilon == nil, given.noiseMultiplier == nil, !given.nonPrivate {
       options.privacy =

@@ -38,7 +38,7 @@ struct TrainConfig {
     else {
       throw CommandError(
         status: ExitStatus.badData,
-        message: "\(path): is not YAML or JSON with 'key: value' lines; correct it")
+        message: "\(path): is not YAML or JSON with 'key: value' lines, each key once; correct it")
     }
     options = try TrainOptions.parse([])
     var arguments: [String] = []
@@ -53,7 +53,9 @@ struct TrainConfig {
 
   /// One setting as arguments of the command line.
   private mutating func read(_ key: String, _ value: Node, at place: String) throws -> [String] {
-    let words = value.sequence.map { $0.compactMap(\.string) } ?? value.string.map { [$0] } ?? []
+    let words =
+      value.sequence.map { [$0.compactMap(\.string).joined(separator: ",")] }
+      ?? value.string.map { [$0] } ?? []
     switch key {
     case "path":
       data = words.first

@@ -5,8 +5,8 @@ import FastDP
 struct TrainOptions: ParsableArguments {
   @OptionGroup var table: TableOptions
 
-  @Option(parsing: .upToNextOption, help: "Widths of the hidden layers, or 'none'. (default: 50)")
-  var hidden: [String] = []
+  @Option(help: "Widths of the hidden layers, as in 50 or 256,128, or 'none'. (default: 50)")
+  var hidden: String?
 
   @Option(help: "Nonlinearity: tanh, relu. (default: tanh)")
   var activation: Activation?
@@ -78,7 +78,7 @@ struct TrainOptions: ParsableArguments {
     merged.table.splitKey = table.splitKey ?? other.table.splitKey
     merged.table.maxRejected = table.maxRejected ?? other.table.maxRejected
     merged.table.source = table.source ?? other.table.source
-    if !hidden.isEmpty { merged.hidden = hidden }
+    merged.hidden = hidden ?? other.hidden
     merged.activation = activation ?? other.activation
     if epsilon != nil || noiseMultiplier != nil || nonPrivate {
       merged.epsilon = epsilon
@@ -107,7 +107,7 @@ struct TrainOptions: ParsableArguments {
   func trainingOptions() throws -> TrainingOptions {
     try checkThreads(threads)
     var options = TrainingOptions()
-    if !hidden.isEmpty { options.hidden = try widths() }
+    if let hidden { options.hidden = try widths(hidden) }
     if let activation { options.activation = activation }
     switch (epsilon, noiseMultiplier, nonPrivate) {
     case (nil, nil, false): break
@@ -134,13 +134,12 @@ struct TrainOptions: ParsableArguments {
     return options
   }
 
-  private func widths() throws -> [Int] {
-    let words = hidden.flatMap { $0.split(separator: ",") }
-    if words == ["none"] { return [] }
-    return try words.map { word in
-      guard let width = Int(word), width >= 1 else {
+  private func widths(_ hidden: String) throws -> [Int] {
+    if hidden == "none" { return [] }
+    return try hidden.split(separator: ",", omittingEmptySubsequences: false).map { word in
+      guard let width = Int(word.filter { $0 != " " }), width >= 1 else {
         throw CommandError.usage(
-          "hidden is '\(word)'; give widths of at least 1, such as 50 or 50,20, or 'none'")
+          "hidden is '\(hidden)'; give widths of at least 1, such as 50 or 50,20, or 'none'")
       }
       return width
     }

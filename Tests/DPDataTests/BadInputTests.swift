@@ -47,42 +47,42 @@ struct BadInputTests {
       ),
       (
         "a,age,kind,y\n1,2,u,0\n1, old,u,0\n",
-        "3:4: column \"age\" is not a number; correct it, or tolerate rejected rows", .notANumber
+        "3:4: column \"age\" is not a number; correct it", .notANumber
       ),
       (
         "a,age,kind,y\r\n1,\"\r2\r\n\",u,0\r1,0x2,u,0\n",
-        "5:3: column \"age\" is not a number; correct it, or tolerate rejected rows", .notANumber
+        "5:3: column \"age\" is not a number; correct it", .notANumber
       ),
       (
         "a,age,kind,y\n1,\"a\nb\",x,0\n",
-        "2:3: column \"age\" is not a number; correct it, or tolerate rejected rows", .notANumber
+        "2:3: column \"age\" is not a number; correct it", .notANumber
       ),
       (
         "a,age,kind,y\n1,\"1\n\",x,0\n",
         "3:3: column \"kind\" is not one of its declared categories;"
-          + " declare it, declare other: true, or tolerate rejected rows", .undeclaredValue
+          + " declare it, declare other: true", .undeclaredValue
       ),
       (
         "a,age,kind,y\n1,NaN,u,0\n",
-        "2:3: column \"age\" is NaN or infinite; correct it, or tolerate rejected rows", .notFinite
+        "2:3: column \"age\" is NaN or infinite; correct it", .notFinite
       ),
       (
         "a,age,kind,y\n1,-inf,u,0\n",
-        "2:3: column \"age\" is NaN or infinite; correct it, or tolerate rejected rows", .notFinite
+        "2:3: column \"age\" is NaN or infinite; correct it", .notFinite
       ),
       (
         "a,age,kind,y\n1,2,u,yes\n",
-        "2:7: column \"y\" is neither of its two values; correct it, or tolerate rejected rows",
+        "2:7: column \"y\" is neither of its two values; correct it",
         .undeclaredValue
       ),
       (
         "a,age,kind,y\n1,2,u,0\n1,2,u\n",
-        "3:1: the row has 3 fields, the header 4; correct the row, or tolerate rejected rows",
+        "3:1: the row has 3 fields, the header 4; correct the row",
         .raggedRow
       ),
       (
         "a,age,kind,y\n1,2,u,0,7\n",
-        "2:9: the row has 5 fields, the header 4; correct the row, or tolerate rejected rows",
+        "2:9: the row has 5 fields, the header 4; correct the row",
         .raggedRow
       ),
       (
@@ -91,7 +91,7 @@ struct BadInputTests {
       ),
       (
         "a,age,kind,y\n1,2,u,0\n1,2,u\u{FF},0\n",
-        "3:5: column \"kind\" is not UTF-8; correct the row, or tolerate rejected rows",
+        "3:5: column \"kind\" is not UTF-8; correct the row",
         .invalidText
       ),
       (

@@ -141,6 +141,10 @@ import Testing
       $0.optimizer = .adam
     }
     #expect(
-      one.differences(from: two) == ["clip", "gridSpacing", "learningRate", "optimizer"])
+      one.differences(from: two) == ["clip", "learning-rate", "optimizer"])
+    let three = try plan { $0.privacy = .none }
+    #expect(one.differences(from: three) == ["non-private"])
+    let four = try plan { $0.privacy = .noiseMultiplier(2) }
+    #expect(one.differences(from: four) == ["epsilon", "noise-multiplier"])
   }
 }

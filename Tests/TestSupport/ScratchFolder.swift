@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 /// A folder for one test's files, which goes away with it.
 package final class ScratchFolder {
@@ -28,47 +28,82 @@ package final class ScratchFolder {
   ///   - name: Its name in the folder.
   /// - Returns: Its path.
   /// - Throws: What Foundation throws.
-  package func write(_ contents: [UInt8], to name: String) throws -> String {
+  package func write(_ contents: some Sequence<UInt8>, to name: String) throws -> String {
     try Data(contents).write(to: URL(fileURLWithPath: file(name)))
     return file(name)
+  }
+
+  /// Writes a text file.
+  ///
+  /// - Parameters:
+  ///   - text: Its text.
+  ///   - name: Its name in the folder.
+  /// - Returns: Its path.
+  /// - Throws: What Foundation throws.
+  package func write(_ text: String, to name: String) throws -> String {
+    try write(text.utf8, to: name)
+  }
+
+  /// A file's bytes.
+  ///
+  /// - Parameter name: Its name in the folder.
+  /// - Returns: All of them.
+  /// - Throws: What Foundation throws.
+  package func data(_ name: String) throws -> Data {
+    try Data(contentsOf: URL(fileURLWithPath: file(name)))
+  }
+
+  /// A file's text.
+  ///
+  /// - Parameter name: Its name in the folder.
+  /// - Returns: All of it.
+  /// - Throws: What Foundation throws.
+  package func text(_ name: String) throws -> String {
+    String(decoding: try data(name), as: UTF8.self)
+  }
+
+  /// Whether there is a file or folder of that name.
+  ///
+  /// - Parameter name: Its name in the folder.
+  /// - Returns: Whether there is.
+  package func holds(_ name: String) -> Bool {
+    FileManager.default.fileExists(atPath: file(name))
+  }
+
+  /// Everything in the folder.
+  ///
+  /// - Returns: Relative paths, hidden ones too, and the bytes of files.
+  /// - Throws: What Foundation throws.
+  package func contents() throws -> [String: Data] {
+    try ScratchFolder.contents(of: path)
+  }
+
+  /// Everything in a folder.
+  ///
+  /// - Parameter path: The folder.
+  /// - Returns: Relative paths, hidden ones too, and the bytes of files.
+  /// - Throws: What Foundation throws.
+  package static func contents(of path: String) throws -> [String: Data] {
+    var result: [String: Data] = [:]
+    for name in try FileManager.default.subpathsOfDirectory(atPath: path) {
+      // A folder has no bytes; a file that has just gone is no part of the contents.
+      result[name] = FileManager.default.contents(atPath: "\(path)/\(name)") ?? Data()
+    }
+    return result
+  }
+
+  /// The permission bits of a file or folder.
+  ///
+  /// - Parameter name: Its name in the folder.
+  /// - Returns: The bits, or -1 where the system does not tell.
+  /// - Throws: What Foundation throws.
+  package func mode(_ name: String) throws -> Int {
+    let attributes = try FileManager.default.attributesOfItem(atPath: file(name))
+    return attributes[.posixPermissions] as? Int ?? -1
   }
 
   /// Every name in the folder, hidden ones too.
   package var names: [String] {
     get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
-  }
-}
-
-/// A disk of a few kilobytes, in memory; only the superuser can make one.
-package final class TinyDisk {
-  /// Where it is mounted.
-  package let path: String
-  private let folder: ScratchFolder
-
-  /// Mounts a disk, or nil where this process may not.
-  ///
-  /// - Parameter kilobytes: Its size.
-  /// - Throws: What Foundation throws.
-  package init?(kilobytes: Int) throws {
-    folder = try ScratchFolder()
-    path = folder.path
-    guard Self.run("mount", "-t", "tmpfs", "-o", "size=\(kilobytes)k", "tmpfs", path) else {
-      return nil
-    }
-  }
-
-  deinit { _ = Self.run("umount", path) }
-
-  /// Whether this process may make one.
-  package static var isAvailable: Bool { (try? TinyDisk(kilobytes: 16)) != nil }
-
-  private static func run(_ arguments: String...) -> Bool {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
-    process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return false }
-    process.waitUntilExit()
-    return process.terminationStatus == 0
   }
 }
