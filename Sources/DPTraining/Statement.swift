@@ -138,8 +138,8 @@ public struct Statement: Sendable {
       + [""]
       + Statement.wrapped(
         "This means: take two tables that differ in \(tables). Whatever can be concluded from the "
-          + "model is nearly as likely under either: the probability of any outcome differs by a "
-          + "factor of at most e^epsilon, apart from events of total probability delta.")
+          + "model is nearly as likely under either: the probability of any outcome under one is at "
+          + "most e^epsilon times its probability under the other, plus delta.")
   }
 
   private var facts: [(String, String)] {
