@@ -63,13 +63,15 @@ struct ComposedLoss {
       spectrum.add(part.distribution, count: part.count, tilt: tilt, transform: transform)
     }
     let (re, im, energy) = spectrum.exponentiated()
-    let folded = transform.inverse(re, im)
+    var folded = transform.inverse(re, im)
+    if spectrum.isConcentrated { folded[0] += 1 }
     let start = spectrum.position(of: first)
     weighted = Array(folded[start...]) + Array(folded[..<start])
     let logarithm = log2(Double(length))
+    let coefficients = spectrum.isConcentrated ? Double(length) : energy
     rounding =
-      energy.squareRoot() * (spectrum.relativeError + 1e-15 * logarithm.squareRoot())
-      + Double(length) * 1e-19
+      coefficients.squareRoot() * spectrum.relativeError
+      + energy.squareRoot() * 1e-15 * logarithm.squareRoot() + 1e-17
 
     let low = offset + (Double(first) - 0.5) * spacing
     let high = offset + (Double(first + length) - 0.5) * spacing
@@ -172,7 +174,13 @@ private struct LogSpectrum {
   /// Where index 0 of the composed losses stands in the circle.
   private var offset = 0
   /// The relative error of a coefficient whose size is not far below 1.
-  private(set) var relativeError = 1e-15
+  private(set) var relativeError = 0.0
+  /// Σ T times the weighted mass beside each part's mode.
+  private var spread = 0.0
+
+  /// Whether most of the composed mass is in one place: then 1, its transform, is left out of the
+  /// transform and of its rounding.
+  var isConcentrated: Bool { spread < 1 }
 
   init(length: Int) {
     logSize = [Double](repeating: 0, count: length / 2 + 1)
@@ -205,7 +213,8 @@ private struct LogSpectrum {
     for i in weighted.indices where i != mode {
       circle[modulo(part.indices[i] - center)] += weighted[i]
     }
-    circle[0] -= weighted.indices.reduce(0) { $1 == mode ? $0 : $0 + weighted[$1] }
+    let beside = weighted.indices.reduce(0) { $1 == mode ? $0 : $0 + weighted[$1] }
+    circle[0] -= beside
     let size = circle.reduce(0) { $0 + $1 * $1 }.squareRoot()
     let (re, im) = transform.forward(circle)
     let times = Double(count)
@@ -220,20 +229,23 @@ private struct LogSpectrum {
       angle[i] += (times * atan2(im[i], 1 + re[i])).remainder(dividingBy: 2 * Double.pi)
     }
     offset = modulo(offset + modulo(count % length * modulo(center)))
+    spread += times * beside
     relativeError +=
-      times * (8e-16 * size * log2(Double(length)).squareRoot() + 4.5e-16)
+      times * (8e-16 * size * log2(Double(length)).squareRoot() + 4.5e-16 * min(1, beside))
   }
 
-  /// The composed transform, and the sum of its squared sizes over all L coefficients.
+  /// The composed transform, less 1 where it is concentrated, and the sum of its squared sizes over
+  /// all L coefficients.
   func exponentiated() -> (re: [Double], im: [Double], energy: Double) {
     var re = [Double](repeating: 0, count: logSize.count)
     var im = re
     var energy = 0.0
     for i in logSize.indices where logSize[i] > -45 {
       let size = exp(logSize[i])
-      re[i] = size * cos(angle[i])
+      let half = sin(0.5 * angle[i])
+      re[i] = isConcentrated ? expm1(logSize[i]) - 2 * size * half * half : size * cos(angle[i])
       im[i] = size * sin(angle[i])
-      energy += (i == 0 || i == logSize.count - 1 ? 1 : 2) * size * size
+      energy += (i == 0 || i == logSize.count - 1 ? 1 : 2) * (re[i] * re[i] + im[i] * im[i])
     }
     return (re, im, energy)
   }

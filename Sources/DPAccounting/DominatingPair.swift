@@ -307,11 +307,18 @@ extension DominatingPair {
     }
   }
 
+  /// The fixed point of "the mean loss of what lies up to half a width above it", and a little more,
+  /// so that there the line 1 − e^ε is not above the next tangent.
   private func restingLoss(from base: Double, within width: Double) -> Double {
-    let below = pieceBelow(tails(atPoint: point(ofLoss: base + 0.5 * width)))
-    guard below.lower > 0 else { return base }
-    let together = log1p(max(below.excess / below.lower, expm1(base)))
-    return together < 0 ? together * (1 - 1e-9) : base
+    var resting = base
+    for _ in 0..<8 {
+      let below = pieceBelow(tails(atPoint: point(ofLoss: resting + 0.5 * width)))
+      guard below.lower > 0 else { return base }
+      let next = log1p(max(below.excess / below.lower, expm1(base)))
+      if abs(next - resting) <= 1e-12 * abs(base) { break }
+      resting = next
+    }
+    return resting < 0 ? resting * (1 - 1e-8) : base
   }
 }
 

@@ -72,3 +72,15 @@ enum Crossing {
     return (low, high)
   }
 }
+
+extension GaussianPrivacy {
+  /// The largest μ within a target, roughly: a first guess for searches.
+  static func separation(for target: PrivacyTarget) -> Double {
+    var search = GrowingSearch(in: -45...20, start: 0, step: 1, tolerance: 1e-3)
+    while let x = search.next {
+      let delta = GaussianPrivacy(separation: exp(x)).delta(of: target.epsilon).upper
+      search.take(x, log(delta / target.delta))
+    }
+    return exp(search.allowed ?? -45)
+  }
+}

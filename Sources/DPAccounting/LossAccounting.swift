@@ -23,8 +23,8 @@ struct LossAccounting {
   private var fineness = 0.07
   private var isExhausted = false
 
-  /// No window holds more losses than this: 80 MB and half a second.
-  private static let largestWindow = 1 << 21
+  /// No window holds more losses than this: 40 MB and a quarter of a second.
+  private static let largestWindow = 1 << 20
 
   /// Prepares a composition.
   ///
@@ -52,9 +52,10 @@ struct LossAccounting {
       if width.isFinite {
         fineness *= min(0.7, max(0.15, (0.5 * accuracy / width).squareRoot()))
       }
-      let before = (upper, lower)
       pass()
-      if before == (upper, lower) { isExhausted = true }
+      if upper.isFinite, width.isFinite, (upper - lower) / upper > 0.8 * width {
+        isExhausted = true
+      }
     }
   }
 
@@ -88,7 +89,7 @@ struct LossAccounting {
     let plan = WindowPlan(cumulant, query, logDelta: logDelta, known: lower, total: total)
     if plan.span / spacing > Double(LossAccounting.largestWindow) * 0.97 {
       spacing = plan.span / (Double(LossAccounting.largestWindow) * 0.97)
-      isExhausted = true
+      isExhausted = lower > 0
     }
     // The transform's length is a power of two: the spacing takes what room there is.
     let wanted = plan.span / spacing / 0.97

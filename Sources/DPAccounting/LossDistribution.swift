@@ -139,7 +139,8 @@ struct LossGrid {
     func belowGap(_ i: Int) -> Double { pair.pieceBelow(middles[i + 1]).excess(overLoss: x[i]) }
     func aboveGap(_ i: Int) -> Double { pair.pieceAbove(middles[i]).excess(overLoss: x[i]) }
     let first = min(((0..<n).last { belowGap($0) > 0 } ?? -1) + 1, n - 2)
-    let last = max(((first + 1)..<n).first { aboveGap($0) < 0 }.map { $0 - 1 } ?? (n - 1), first + 1)
+    let last = max(
+      ((first + 1)..<n).first { aboveGap($0) < 0 }.map { $0 - 1 } ?? (n - 1), first + 1)
     let leftEnd = belowGap(first)
     let rightEnd = aboveGap(last)
     toRight[first] = min(leftEnd, 0)
@@ -152,7 +153,8 @@ struct LossGrid {
     masses[last] =
       pair.pieceAbove(middles[last]).upper - rightEnd + bend(last - 1) * exp(widths[last - 1])
     LossGrid.takeLowerHull(&masses, x)
-    return LossDistribution(spacing: spacing, offset: offset, indices: indices, masses: masses, infiniteMass: 0)
+    return LossDistribution(
+      spacing: spacing, offset: offset, indices: indices, masses: masses, infiniteMass: 0)
   }
 
   private func middlePoints() -> [TailPoint] {
