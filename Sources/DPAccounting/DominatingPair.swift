@@ -88,6 +88,7 @@ struct DominatingPair: Hashable {
   /// - Parameters:
   ///   - loss: Any value; −∞ or ∞ is returned where the loss stays above or below it.
   ///   - hint: A point close to the answer, where one is known.
+  /// - Returns: The point.
   func point(ofLoss loss: Double, near hint: Double = 0) -> Double {
     DominatingPair.point(ofLoss: loss, near: hint, shape, self)
   }
@@ -296,6 +297,7 @@ extension DominatingPair {
   /// together; 0 where it always takes part.
   ///
   /// - Parameter width: Losses up to half of this from the extreme one are taken together.
+  /// - Returns: ln P/Q of those outputs together.
   func restingLoss(within width: Double) -> Double {
     switch shape {
     case .reflected(let inner): return inner.rests ? -reversed.restingLoss(within: width) : 0

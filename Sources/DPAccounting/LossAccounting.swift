@@ -20,8 +20,9 @@ struct LossAccounting {
   private(set) var upper = Double.infinity
   private(set) var lower = 0.0
   /// h over the standard deviation of a step's loss.
-  private var fineness = 0.07
+  private var fineness = 0.06
   private var isExhausted = false
+  private var hasPassed = false
 
   /// No window holds more losses than this: 40 MB and a quarter of a second.
   private static let largestWindow = 1 << 20
@@ -46,13 +47,14 @@ struct LossAccounting {
   ///   - floor: An answer of the other direction: nothing below it matters.
   mutating func refine(accuracy: Double, floor: Double = 0) {
     for _ in 0..<5 where !isExhausted {
-      if upper <= floor { return }
-      let width = upper.isFinite ? (upper - lower) / upper : .infinity
-      if upper == 0 || width <= accuracy { return }
+      if hasPassed, upper <= floor { return }
+      let width = hasPassed && upper.isFinite ? (upper - lower) / upper : .infinity
+      if hasPassed, upper == 0 || width <= accuracy { return }
       if width.isFinite {
         fineness *= min(0.7, max(0.15, (0.5 * accuracy / width).squareRoot()))
       }
       pass()
+      hasPassed = true
       if upper.isFinite, width.isFinite, (upper - lower) / upper > 0.8 * width {
         isExhausted = true
       }
@@ -192,12 +194,12 @@ private struct WindowPlan {
       largest = cumulant.renyiLogDelta(epsilon: epsilon).tilt
       place = epsilon
     }
-    let rounding = log(1e-15 * (20 + total * 4))
-    for share in [0, 0.25, 0.5, 0.75, 1] {
+    let rounding = log(1e-15 * (20 + total * 20))
+    for share in [0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] {
       let candidate = share * largest
       let amplified =
         cumulant.value(candidate) - candidate * place + LossCumulant.logPeak(candidate) - logDelta
-      guard amplified.isFinite, share == 1 || amplified + rounding < log(1e-6) else { continue }
+      guard amplified.isFinite, share == 1 || amplified + rounding < log(2e-4) else { continue }
       let logMass = min(-max(amplified, 0) - 13, -13)
       let above = cumulant.reach(side: 1, tilt: candidate, logMass: logMass)
       let below = cumulant.reach(side: -1, tilt: candidate, logMass: logMass)

@@ -119,6 +119,23 @@ public struct PLDAccountant: PrivacyAccountant {
     return DeltaBounds(upper: bounds.upper, lower: bounds.lower)
   }
 
+  /// The ε of each direction of the relation by itself, in the order of removing and adding.
+  ///
+  /// - Parameters:
+  ///   - composition: Steps of one relation, subsampled, at least two in all.
+  ///   - delta: δ, in (0, 1).
+  /// - Returns: One interval for `replace`, two for the other relations.
+  /// - Throws: ``PrivacyError`` when relations differ.
+  package func epsilonByDirection(
+    of composition: [ComposedSteps], delta: Double
+  ) throws(PrivacyError) -> [EpsilonBounds] {
+    try PrivacyHistory(composition).directions.map { parts in
+      var direction = LossAccounting(parts, .epsilon(delta: delta))
+      direction.refine(accuracy: relativeAccuracy)
+      return EpsilonBounds(upper: direction.upper, lower: direction.lower)
+    }
+  }
+
   /// The larger of both directions.
   private func composed(
     _ history: PrivacyHistory, _ query: LossQuery

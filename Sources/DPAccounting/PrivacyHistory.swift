@@ -2,7 +2,9 @@ import Foundation
 
 /// What is known of δ: it lies in [`lower`, `upper`].
 public struct DeltaBounds: Hashable, Sendable {
-  /// The guarantee: the true δ is at most this. 0 only for a perfectly private history.
+  /// The guarantee: the true δ is at most this.
+  ///
+  /// It is 0 only for a perfectly private history.
   public let upper: Double
   /// The true δ is at least this.
   public let lower: Double

@@ -84,6 +84,33 @@ import Testing
     }
   }
 
+  /// Removing and adding a row are accounted separately, and the answer is the larger: a program that
+  /// forgot one of them would agree with the other's values alone.
+  @Test func bothDirectionsAreAccounted() throws {
+    var compared = 0
+    for golden in try GoldenCase.group("epsilon_of_delta") {
+      let epsilon = golden.part("epsilon")
+      let steps = try #require(golden.fields["steps"] as? Int)
+      let q = try #require(golden.number("q"))
+      let (remove, add) = (epsilon.numbers("ref_remove"), epsilon.numbers("ref_add"))
+      guard q < 1, steps > 1, remove.count == 2, add.count == 2, remove[1] > 0 else { continue }
+      let composed = [try PLDAccountantTests.steps(q, #require(golden.number("sigma")), steps)]
+      let delta = try #require(golden.number("delta"))
+      let directions = try PLDAccountant().epsilonByDirection(of: composed, delta: delta)
+      let answer = try PLDAccountant().epsilon(of: composed, delta: delta)
+      try #require(directions.count == 2)
+      for (bounds, reference) in zip(directions, [remove, add]) {
+        #expect(bounds.upper >= reference[0] * (1 - 1e-6), "\(golden.id)")
+        #expect(bounds.lower ?? 0 <= reference[1] * (1 + 1e-6), "\(golden.id)")
+        #expect(answer.upper >= bounds.lower ?? 0, "\(golden.id)")
+      }
+      compared += 1
+    }
+    print("compared both directions of \(compared) golden cases")
+    let replaced = [try PLDAccountantTests.steps(0.01, 1, 10, .replace)]
+    #expect(try PLDAccountant().epsilonByDirection(of: replaced, delta: 1e-6).count == 1)
+  }
+
   /// Every extreme answers with a valid interval, at most twice as wide as its lower end.
   @Test(arguments: [1, 10_000_000], [1e-9, 1e-4, 0.5, 1])
   func extremesAnswer(count: Int, rate: Double) throws {
