@@ -168,8 +168,8 @@ private struct WindowPlan {
   var span = Double.infinity
   var exponents = (below: 0.0, above: 0.0)
 
-  /// Tries tilts from none to the one of Rényi's bound and keeps the shortest stretch on which
-  /// neither folding nor rounding is visible in the answer.
+  /// Tries tilts from none to the one of Rényi's bound and keeps the one with the shortest
+  /// stretch whose rounding is not visible in the answer.
   ///
   /// - Parameters:
   ///   - cumulant: Of a coarse discretisation.
@@ -195,17 +195,21 @@ private struct WindowPlan {
       place = epsilon
     }
     let rounding = log(1e-15 * (20 + total * 20))
+    var best = Double.infinity
     for share in [0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] {
       let candidate = share * largest
       let amplified =
         cumulant.value(candidate) - candidate * place + LossCumulant.logPeak(candidate) - logDelta
-      guard amplified.isFinite, share == 1 || amplified + rounding < log(2e-4) else { continue }
+      guard amplified.isFinite else { continue }
       let logMass = min(-max(amplified, 0) - 13, -13)
       let above = cumulant.reach(side: 1, tilt: candidate, logMass: logMass)
       let below = cumulant.reach(side: -1, tilt: candidate, logMass: logMass)
       let bottom = min(below.place, place)
       let top = max(above.place, place)
-      guard top - bottom < span, (top - bottom).isFinite else { continue }
+      // A longer stretch means a coarser grid, whose error grows with its square.
+      let score = log(top - bottom) + 0.5 * log1p(min(exp(amplified + rounding), 1e300) / 2e-4)
+      guard score < best else { continue }
+      best = score
       tilt = candidate
       low = bottom
       high = top
