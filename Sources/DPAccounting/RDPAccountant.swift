@@ -66,13 +66,38 @@ public struct RDPAccountant: PrivacyAccountant {
     of composition: [ComposedSteps], delta: Double
   ) throws(PrivacyError) -> EpsilonBounds {
     try PrivacyTarget.checkDelta(delta)
+    return EpsilonBounds(upper: convert(divergences(of: composition), delta: delta), lower: nil)
+  }
+
+  /// The δ of composed steps at a given ε; no lower bound is proved.
+  ///
+  /// - Parameters:
+  ///   - composition: The steps, in any order; none gives δ = 0.
+  ///   - epsilon: ε ≥ 0, finite.
+  /// - Returns: An upper bound on δ; `lower` is 0.
+  /// - Throws: ``PrivacyError`` when `epsilon` is negative or not finite.
+  public func delta(
+    of composition: [ComposedSteps], epsilon: Double
+  ) throws(PrivacyError) -> DeltaBounds {
+    guard epsilon >= 0, epsilon.isFinite else {
+      throw PrivacyError(
+        .parameterOutOfRange, "epsilon is \(epsilon); it must be finite and at least 0")
+    }
+    let total = divergences(of: composition)
+    guard total.contains(where: { $0 > 0 }) else { return DeltaBounds(upper: 0, lower: 0) }
+    let least = smallestDelta(total, epsilon: epsilon)
+    return DeltaBounds(upper: max(least, Double.leastNormalMagnitude), lower: 0)
+  }
+
+  /// The divergences of composed steps, added up order by order.
+  func divergences(of composition: [ComposedSteps]) -> [Double] {
     var total = [Double](repeating: 0, count: orders.count)
     for steps in composition where steps.count > 0 {
       for (index, value) in divergences(of: steps.mechanism).enumerated() {
         total[index] += value * Double(steps.count)
       }
     }
-    return EpsilonBounds(upper: convert(total, delta: delta), lower: nil)
+    return total
   }
 
   /// The ε of T steps of one mechanism as a function of T; a call costs about 5 µs.
@@ -91,7 +116,7 @@ public struct RDPAccountant: PrivacyAccountant {
   }
 
   /// The smallest ε over the orders, at least 0.
-  private func convert(_ divergences: [Double], delta: Double) -> Double {
+  func convert(_ divergences: [Double], delta: Double) -> Double {
     var best = Double.infinity
     for (order, divergence) in zip(orders, divergences) {
       if delta * delta + expm1(-divergence) > 0 { return 0 }

@@ -40,6 +40,69 @@ import Testing
     }
   }
 
+  @Test func tightNoiseLiesInTheAcceptedRanges() throws {
+    for golden in try GoldenCase.group("calibrate_sigma") {
+      let q = try #require(golden.number("q"))
+      let sigma = try Calibration.noiseMultiplier(
+        for: PrivacyTarget(
+          epsilon: #require(golden.number("target_epsilon")),
+          delta: #require(golden.number("delta"))),
+        steps: #require(golden.fields["steps"] as? Int), accountant: PLDAccountant()
+      ) { sigma throws(PrivacyError) in
+        try PoissonSubsampledGaussian(samplingRate: q, noiseMultiplier: sigma)
+      }
+      let accept = golden.part("accept")
+      #expect(
+        try sigma >= #require(accept.number("min")) && sigma <= #require(accept.number("max")),
+        "\(golden.id): \(sigma)")
+    }
+  }
+
+  @Test(arguments: [(1.0, 0.01, 1.2), (0.2, 0.001, 0.8), (5, 0.3, 4), (2, 1, 30)])
+  func stepsAndRateAreAllowedAndHardlyMoreIs(
+    plan: (epsilon: Double, rate: Double, sigma: Double)
+  ) throws {
+    let target = try PrivacyTarget(epsilon: plan.epsilon, delta: 1e-6)
+    let accountant = PLDAccountant()
+    let mechanism = try PoissonSubsampledGaussian(
+      samplingRate: plan.rate, noiseMultiplier: plan.sigma)
+    func spent(_ mechanism: PoissonSubsampledGaussian, _ count: Int) throws -> EpsilonBounds {
+      try accountant.epsilon(of: [ComposedSteps(of: mechanism, count: count)], delta: 1e-6)
+    }
+    let steps = try Calibration.steps(for: target, mechanism: mechanism, accountant: accountant)
+    #expect(try spent(mechanism, steps).upper <= plan.epsilon)
+    #expect(try spent(mechanism, steps + steps / 100 + 1).upper > plan.epsilon)
+    let rate = try Calibration.samplingRate(
+      for: target, steps: steps, noiseMultiplier: mechanism.noiseMultiplier,
+      accountant: accountant)
+    #expect(abs(rate - plan.rate) <= 0.02 * plan.rate)
+    let reached = try PoissonSubsampledGaussian(
+      samplingRate: rate, noiseMultiplier: plan.sigma)
+    #expect(try spent(reached, steps).upper <= plan.epsilon)
+    let stated = try Calibration.epsilon(
+      of: [ComposedSteps(of: mechanism, count: steps)], delta: 1e-6, accountant: accountant)
+    #expect(try stated >= spent(mechanism, steps).upper)
+  }
+
+  @Test func targetsOutOfReachAreErrors() throws {
+    let target = try PrivacyTarget(epsilon: 0.01, delta: 1e-9)
+    let loud = try PoissonSubsampledGaussian(samplingRate: 0.5, noiseMultiplier: 0.5)
+    func code(_ body: () throws -> Void) -> PrivacyError.Code? {
+      do { try body() } catch { return (error as? PrivacyError)?.code }
+      return nil
+    }
+    #expect(
+      code {
+        _ = try Calibration.steps(for: target, mechanism: loud, accountant: PLDAccountant())
+      } == .unreachableTarget)
+    #expect(
+      code {
+        _ = try Calibration.samplingRate(
+          for: PrivacyTarget(epsilon: 1e-9, delta: 1e-15), steps: 1_000_000,
+          noiseMultiplier: NoiseMultiplier(0.3), accountant: RDPAccountant())
+      } == .unreachableTarget)
+  }
+
   @Test func anUnreachableTargetIsAnError() throws {
     let target = try PrivacyTarget(epsilon: 1e-12, delta: 1e-15)
     #expect(throws: PrivacyError.self) {
