@@ -104,6 +104,36 @@ import Testing
     #expect(abs(steps / n.squareRoot()) < 4.892 + 0.003 * n.squareRoot())
   }
 
+  /// What is released is an integer times γ/B, whatever the sum: no low bits of S are left in it.
+  ///
+  /// With B a power of two such numbers are exact in Float; past 2²⁴ of them Float keeps multiples.
+  @Test(arguments: [0.3, 0.1234567, 1e-3], [0.7, 5.3])
+  func whatIsReleasedLiesOnTheGrid(clip: Double, sigma: Double) throws {
+    let dataset = try SmallTable(rows: 500).dataset()
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = .noiseMultiplier(sigma)
+        $0.batchSize = 64
+        $0.clipNorm = clip
+      }, dataset)
+    let spacing = try #require(plan.privacy?.gridSpacing)
+    #expect(spacing.significand == 1)
+    let count = try plan.architecture().parameterCount
+    let zero = ModelState(
+      parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
+    var lowBits = Set<Int>()
+    for step in 0..<50 {
+      var engine = try StepEngine(plan, table: dataset.train.table, key: SecureKey(), start: zero)
+      engine.take(step: step)
+      for parameter in engine.parameters {
+        let units = Double(parameter) * 64 / spacing
+        #expect(units == units.rounded())
+        lowBits.insert(Int(units) & 7)
+      }
+    }
+    #expect(lowBits.count == 8)
+  }
+
   /// Every step takes place, with noise, also when nothing is drawn.
   @Test func anEmptyBatchIsSteppedLikeAnyOther() throws {
     let dataset = try SmallTable(rows: 200).dataset()
