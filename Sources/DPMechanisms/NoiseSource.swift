@@ -1,4 +1,4 @@
-package import DPKernels
+internal import DPKernels
 
 /// Noise as a function of (step, coordinate), in units of a ``NoiseGrid``.
 ///
@@ -49,21 +49,24 @@ public struct GaussianNoise: NoiseSource {
   /// The values of a group of which not all are asked for.
   private var scratch = [Int32](repeating: 0, count: NormalUnits.groupValues)
 
+  /// What this processor can make noise with, slowest first; the values are the same with each.
+  public static var instructionSets: [String] { NormalUnits.available.map(\.name) }
+
   /// Opens a run's noise.
   ///
   /// - Parameters:
   ///   - key: The run's key.
   ///   - coordinates: d, at least 1.
   ///   - grid: The grid whose scale and units the noise has.
-  public init(_ key: some RunKey, coordinates: Int, grid: NoiseGrid) {
-    self.init(key, coordinates: coordinates, grid: grid, kernel: .fastest)
-  }
-
-  /// Opens a run's noise, made by a given variant of the kernel.
-  package init(_ key: some RunKey, coordinates: Int, grid: NoiseGrid, kernel: NormalUnits) {
+  ///   - instructionSet: One of ``instructionSets``, to compare them; nil for the fastest.
+  public init(
+    _ key: some RunKey, coordinates: Int, grid: NoiseGrid, instructionSet: String? = nil
+  ) {
     precondition(coordinates > 0, "\(coordinates) coordinates")
+    let named = NormalUnits.available.first { $0.name == instructionSet }
+    precondition(instructionSet == nil || named != nil, "no \(instructionSet ?? "") here")
     self.coordinates = coordinates
-    self.kernel = kernel
+    kernel = named ?? .fastest
     scaleInUnits = grid.noiseScaleInUnits
     stream = KeyStream(key, domain: .noise)
   }

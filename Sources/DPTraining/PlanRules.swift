@@ -80,7 +80,7 @@ enum PlanRules {
   /// σ, κ, ε and what else makes the run private.
   static func privacy(
     _ options: TrainingOptions, examples n: Int, samplingRate: Double, steps: Int,
-    parameters: Int, accountant: some PrivacyAccountant
+    parameters: Int, accountant base: any PrivacyAccountant
   ) throws -> TrainingPlan.PrivacyFacts? {
     guard options.privacy != .none else { return nil }
     let clip = options.clipNorm
@@ -89,8 +89,12 @@ enum PlanRules {
         .invalidOption, "clip is \(clip); it must be at least 1e-10 and at most 1e10")
     }
     let delta = try delta(options, examples: n)
+    let accountant = accountant(
+      over: base, noise: options.noise, parameters: parameters, steps: steps)
+    try checkCost(of: accountant)
     func grid(_ sigma: Double) -> NoiseGrid {
-      NoiseGrid(noiseScale: sigma * clip, clipNorm: clip, parameters: parameters)
+      NoiseGrid(
+        noiseScale: sigma * clip, clipNorm: clip, parameters: parameters, kind: options.noise)
     }
     func kappa(_ sigma: Double) -> Double {
       let excess = Sensitivity.excess(
@@ -112,18 +116,60 @@ enum PlanRules {
         "rounding would cost \(excess) of the sensitivity, more than \(Sensitivity.largestExcess); "
           + "choose a noise multiplier below \(sigma) or a smaller model")
     }
+    try checkExactness(
+      grid: grid(sigma), clip: clip, examples: n, noise: options.noise)
     let spent = try accountant.epsilon(
       of: [ComposedSteps(of: mechanism(sigma), count: steps)], delta: delta)
+    guard spent.upper.isFinite else {
+      throw PrivacyError(
+        .unreachableTarget,
+        "noise multiplier \(sigma) gives no finite epsilon at delta \(delta); take more noise, fewer "
+          + "steps or a larger delta")
+    }
     let epsilon = Calibration.roundedUp(spent.upper, significantDigits: 6)
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
-      epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noiseMultiplier: sigma,
-      clip: clip, kappa: excess, tileExamples: Lanes.examples,
+      epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noise: options.noise,
+      noiseMultiplier: sigma, clip: clip, kappa: excess, tileExamples: Lanes.examples,
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
   }
 
+  /// The accountant of a kind of noise, from one of Gaussian steps.
+  static func accountant(
+    over base: any PrivacyAccountant, noise: NoiseKind, parameters: Int, steps: Int
+  ) -> any PrivacyAccountant {
+    switch noise {
+    case .gaussian: base
+    case .discrete: DiscreteNoiseAccountant(base, coordinates: parameters, steps: steps)
+    }
+  }
+
+  /// The largest ε that exchanging one noise for another may cost.
+  private static let largestNoiseCost = 0.01
+
+  private static func checkCost(of accountant: any PrivacyAccountant) throws(TrainingError) {
+    guard let discrete = accountant as? DiscreteNoiseAccountant,
+      discrete.cost > largestNoiseCost
+    else { return }
+    throw TrainingError(
+      .invalidOption,
+      "discrete noise would cost epsilon \(discrete.cost) by itself, more than "
+        + "\(largestNoiseCost); take fewer steps, a smaller model or gaussian noise")
+  }
+
+  /// Sums on the grid of discrete noise must be exact in Double even if every row is drawn.
+  private static func checkExactness(
+    grid: NoiseGrid, clip: Double, examples n: Int, noise: NoiseKind
+  ) throws(TrainingError) {
+    guard noise == .discrete, 2 * clip / grid.spacing * Double(n) > 0x1p52 else { return }
+    throw TrainingError(
+      .invalidOption,
+      "the sum over \(n) rows would not be exact on the grid of discrete noise; take more noise or "
+        + "gaussian noise")
+  }
+
   private static func chosenNoise(
-    _ options: TrainingOptions, delta: Double, steps: Int, accountant: some PrivacyAccountant,
+    _ options: TrainingOptions, delta: Double, steps: Int, accountant: any PrivacyAccountant,
     mechanism: (Double) throws(PrivacyError) -> PoissonSubsampledGaussian
   ) throws -> (sigma: Double, target: Double?) {
     switch options.privacy {

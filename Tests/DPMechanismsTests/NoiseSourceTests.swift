@@ -1,4 +1,3 @@
-import DPKernels
 import DPMechanisms
 import Foundation
 import Testing
@@ -121,6 +120,17 @@ import Testing
           #expect(fill(&sliced, step: step, first..<end) == Array(all[first..<end]))
         }
       }
+    }
+  }
+
+  @Test(arguments: GaussianNoise.instructionSets)
+  func everyProcessorMakesTheSameNoise(instructionSet: String) {
+    let grid = NoiseGrid(noiseScale: 1.3, clipNorm: 1, parameters: 551)
+    let key = SecureKey()
+    var usual = GaussianNoise(key, coordinates: 551, grid: grid)
+    var other = GaussianNoise(key, coordinates: 551, grid: grid, instructionSet: instructionSet)
+    for step in 0..<40 {
+      #expect(fill(&usual, step: step, 0..<551) == fill(&other, step: step, 0..<551))
     }
   }
 
