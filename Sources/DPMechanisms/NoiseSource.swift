@@ -27,11 +27,12 @@ public protocol NoiseSource {
 ///
 /// * *Tails.* The radius has 64 bits, so tails are right to 9.42 standard deviations (a mass of
 ///   4.5e-21 lies beyond).
-/// * *Low bits.* A pair of values lies on one of more than 2⁹⁰ points, spaced by less than
-///   2⁻⁴⁰ standard deviations along the radius (but for the inner 2⁻¹³) and 2⁻⁴¹ of the radius
-///   across it. The finest ``NoiseGrid`` is coarser by 2¹³, so every cell of the grid receives its
-///   share of points and its low bits are random; no coarser arithmetic would do. In Float the
-///   radius has 2²⁴ values, whose rings show in pairs of values on a grid of 2⁻²⁰.
+/// * *Low bits.* The points on which a pair of values may lie are less than 2⁻⁴⁰ standard deviations
+///   apart along the radius and 2⁻³⁸ across it, while the radius is between 2⁻¹³ and 6 (all but one
+///   pair in 2²⁵; at 7.2 they are 2⁻³⁰ apart). The finest ``NoiseGrid`` is coarser than 2⁻²⁷ σC, so
+///   each of its cells receives its share of points, and the low bits are random on every grid:
+///   one computation serves them all. Float would not do: its radius has 2²⁴ values, and their
+///   rings show in pairs of values even on a grid of 2⁻²⁰.
 /// * *Position.* 16 coordinates share a group of 96 bytes of the stream, groups follow each other
 ///   from step to step, and calls of the cipher serve as many steps as 64 KiB hold.
 ///

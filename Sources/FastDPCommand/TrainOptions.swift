@@ -118,6 +118,10 @@ struct TrainOptions: ParsableArguments {
       throw CommandError.usage(
         "--epsilon, --noise-multiplier and --non-private exclude each other; give one of them")
     }
+    guard !(nonPrivate && noise == .discrete) else {
+      throw CommandError.usage(
+        "--non-private adds no noise; leave --noise discrete out, or --non-private")
+    }
     switch (epochs, steps) {
     case (nil, nil): break
     case (let epochs?, nil): options.length = .epochs(epochs)
