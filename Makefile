@@ -13,7 +13,7 @@ test: setup lint
 	$(SWIFT) test -c release --disable-testable-imports
 
 lint:
-	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks
 
 build: setup
 	$(SWIFT) build -c release --product fastdp

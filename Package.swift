@@ -43,8 +43,9 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
   targets: [
+    [.target(name: "CDPKernels", cSettings: [.treatAllWarnings(as: .error)])],
     module("DPFiles"),
-    module("DPKernels"),
+    module("DPKernels", ["CDPKernels"]),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
     module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),

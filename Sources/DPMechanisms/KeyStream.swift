@@ -6,15 +6,17 @@ internal import Foundation
 /// of AES-256 in counter mode (NIST SP 800-38A), block `i` being the cipher of the number `i`.
 ///
 /// Bytes are made 64 KiB at a time, since one call of the cipher costs about half a microsecond
-/// whatever it makes; a caller that walks forward pays for a call once in 4,096 blocks.
+/// whatever it makes; a caller that walks forward pays for a call once in 4,096 blocks. The bytes
+/// of a call are its only allocation.
 public struct KeyStream {
   /// Bytes in a block of the cipher, the unit of position.
   package static let blockBytes = 16
-  /// Blocks made by one call.
-  private static let windowBlocks = 4096
-  private static let zeros = Data(count: windowBlocks * blockBytes)
+  /// Blocks made by one call, unless stated otherwise: 64 KiB.
+  package static let windowBlocks = 4096
 
   private let key: SymmetricKey
+  /// What is encrypted: as many zeros as a call makes bytes.
+  private let zeros: Data
   private var window = Data()
   private var windowStart: UInt128 = 0
 
@@ -24,12 +26,28 @@ public struct KeyStream {
   ///   - key: The run's key.
   ///   - domain: What the stream is for.
   public init(_ key: some RunKey, domain: RandomnessDomain) {
-    self.key = key.derivedKey(for: domain).symmetric
+    self.init(key, domain: domain, windowBlocks: KeyStream.windowBlocks)
+  }
+
+  /// Opens a run's stream for one purpose, to be read in pieces of a given size.
+  ///
+  /// - Parameters:
+  ///   - key: The run's key.
+  ///   - domain: What the stream is for.
+  ///   - windowBlocks: Blocks made by one call: few where positions are asked for at random.
+  package init(_ key: some RunKey, domain: RandomnessDomain, windowBlocks: Int) {
+    self.init(key.derivedKey(for: domain).symmetric, windowBlocks: windowBlocks)
   }
 
   /// Opens the stream of a given cipher key, for tests against published vectors.
   package init(cipherKey: [UInt8]) {
-    key = SymmetricKey(data: cipherKey)
+    self.init(SymmetricKey(data: cipherKey), windowBlocks: KeyStream.windowBlocks)
+  }
+
+  private init(_ key: SymmetricKey, windowBlocks: Int) {
+    precondition(windowBlocks > 0, "a window of \(windowBlocks) blocks")
+    self.key = key
+    zeros = Data(count: windowBlocks * KeyStream.blockBytes)
   }
 
   /// The two 64-bit words of a block.
@@ -50,11 +68,35 @@ public struct KeyStream {
     }
   }
 
+  /// Lends as many whole records from a position on as are at hand, at least one.
+  ///
+  /// - Parameters:
+  ///   - block: The position of the first record, in blocks.
+  ///   - size: Blocks in a record, at most what one call of the cipher makes.
+  ///   - count: How many records are wanted, at least 1.
+  ///   - body: Is lent the records' bytes.
+  /// - Returns: The number of records lent, in 1 ... `count`.
+  /// - Complexity: O(1) and the body's; a call of the cipher where the first record is not at hand.
+  package mutating func withRecords(
+    at block: UInt128, ofBlocks size: Int, atMost count: Int, _ body: (RawSpan) -> Void
+  ) -> Int {
+    precondition(
+      count > 0 && size > 0 && size * KeyStream.blockBytes <= zeros.count,
+      "\(count) records of \(size) blocks")
+    let end = windowStart + UInt128(window.count / KeyStream.blockBytes)
+    if block < windowStart || block + UInt128(size) > end { refill(at: block) }
+    let offset = Int(block - windowStart) * KeyStream.blockBytes
+    let recordBytes = size * KeyStream.blockBytes
+    let lent = min(count, (window.count - offset) / recordBytes)
+    body(window.bytes.extracting(offset..<offset + lent * recordBytes))
+    return lent
+  }
+
   private mutating func refill(at block: UInt128) {
     let counter = (0..<16).map { UInt8(truncatingIfNeeded: block >> UInt128(120 - 8 * $0)) }
     do {
       let nonce = try AES._CTR.Nonce(nonceBytes: counter)
-      window = try AES._CTR.encrypt(KeyStream.zeros, using: key, nonce: nonce)
+      window = try AES._CTR.encrypt(zeros, using: key, nonce: nonce)
     } catch {
       preconditionFailure("AES-CTR refused a 32-byte key or a 16-byte counter: \(error)")
     }

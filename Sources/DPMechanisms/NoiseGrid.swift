@@ -1,3 +1,4 @@
+public import DPAccounting
 internal import Foundation
 
 /// The power-of-two grid on which the clipped sum and the noise live before they are added.
@@ -8,6 +9,7 @@ internal import Foundation
 ///
 /// The spacing is at most σC·2⁻²⁰, finer where many parameters would otherwise let the rounding of
 /// the sum cost too much sensitivity: rounding moves the difference of two sums by at most √d·γ.
+/// For discrete noise it is the finest there is: then ``DiscreteNoiseAccountant`` has least to add.
 public struct NoiseGrid: Hashable, Sendable {
   /// γ, a power of two, in gradient units.
   public let spacing: Double
@@ -26,14 +28,17 @@ public struct NoiseGrid: Hashable, Sendable {
   ///   - noiseScale: σC > 0, in gradient units.
   ///   - clipNorm: C > 0, in gradient units.
   ///   - parameters: d ≥ 1, the length of the sum.
-  public init(noiseScale: Double, clipNorm: Double, parameters: Int) {
+  ///   - kind: The noise that will lie on it.
+  public init(
+    noiseScale: Double, clipNorm: Double, parameters: Int, kind: NoiseKind = .gaussian
+  ) {
     precondition(
       noiseScale > 0 && noiseScale.isFinite && clipNorm > 0 && clipNorm.isFinite && parameters > 0,
       "noise scale \(noiseScale), clip norm \(clipNorm), \(parameters) parameters")
     // 2^exponent ≤ σC < 2^(exponent + 1), so that γ = 2^(exponent − bits) ≤ σC·2^−bits.
     let exponent = noiseScale.exponent
     let wanted = NoiseGrid.roundingShare * clipNorm / Double(parameters).squareRoot()
-    var bits = NoiseGrid.coarsest
+    var bits = kind == .discrete ? NoiseGrid.finest - 1 : NoiseGrid.coarsest
     while bits < NoiseGrid.finest - 1, Double.power(exponent - bits) > wanted { bits += 1 }
     spacing = Double.power(exponent - bits)
     noiseScaleInUnits = noiseScale / spacing

@@ -25,6 +25,10 @@ public enum RandomnessDomain: String, Sendable, CaseIterable {
   case samplingOverflow
   /// The noise that is added to the clipped sum.
   case noise
+  /// The discrete Gaussian noise that is added to the clipped sum.
+  case discreteNoise
+  /// What discrete noise reads when a coordinate uses more than its share of `discreteNoise`.
+  case discreteNoiseOverflow
   /// The model's first parameters.
   case initialisation
 }

@@ -81,7 +81,7 @@ enum PlanRules {
   /// σ, κ, ε and what else makes the run private.
   static func privacy(
     _ options: TrainingOptions, examples n: Int, samplingRate: Double, steps: Int,
-    parameters: Int, accountant: some PrivacyAccountant
+    parameters: Int, accountant base: any PrivacyAccountant
   ) throws -> TrainingPlan.PrivacyFacts? {
     guard options.privacy != .none else { return nil }
     let clip = options.clipNorm
@@ -96,8 +96,12 @@ enum PlanRules {
         .invalidOption, "clip is \(clip); it must be at least 1e-10 and at most 1e10")
     }
     let delta = try delta(options, examples: n)
+    let accountant = accountant(
+      over: base, noise: options.noise, parameters: parameters, steps: steps)
+    try checkCost(of: accountant)
     func grid(_ sigma: Double) -> NoiseGrid {
-      NoiseGrid(noiseScale: sigma * clip, clipNorm: clip, parameters: parameters)
+      NoiseGrid(
+        noiseScale: sigma * clip, clipNorm: clip, parameters: parameters, kind: options.noise)
     }
     func kappa(_ sigma: Double) -> Double {
       let excess = Sensitivity.excess(
@@ -134,8 +138,8 @@ enum PlanRules {
     let epsilon = Calibration.roundedUp(spent.upper, significantDigits: 6)
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
-      epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noiseMultiplier: sigma,
-      clip: clip, kappa: excess, tileExamples: Lanes.examples,
+      epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noise: options.noise,
+      noiseMultiplier: sigma, clip: clip, kappa: excess, tileExamples: Lanes.examples,
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
   }
 
@@ -145,12 +149,13 @@ enum PlanRules {
   ///   - plan: A plan that may have been read from anywhere.
   ///   - accountant: The method that it names.
   /// - Throws: ``TrainingError`` when they are not.
-  static func check(_ plan: TrainingPlan, accountant: some PrivacyAccountant) throws {
+  static func check(_ plan: TrainingPlan, accountant base: any PrivacyAccountant) throws {
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else { return }
+    let accountant = try plan.accountant(over: base)
     let parameters = try plan.architecture().parameterCount
     let grid = NoiseGrid(
       noiseScale: privacy.noiseMultiplier * privacy.clip, clipNorm: privacy.clip,
-      parameters: parameters)
+      parameters: parameters, kind: privacy.noise)
     let excess = Sensitivity.excess(grid: grid, clipNorm: privacy.clip, parameters: parameters)
     let spent = try accountant.epsilon(
       of: [ComposedSteps(of: mechanism, count: plan.steps)], delta: privacy.delta
@@ -164,8 +169,31 @@ enum PlanRules {
     }
   }
 
+  /// The accountant of a kind of noise, from one of Gaussian steps.
+  static func accountant(
+    over base: any PrivacyAccountant, noise: NoiseKind, parameters: Int, steps: Int
+  ) -> any PrivacyAccountant {
+    switch noise {
+    case .gaussian: base
+    case .discrete: DiscreteNoiseAccountant(base, coordinates: parameters, steps: steps)
+    }
+  }
+
+  /// The largest ε that exchanging one noise for another may cost.
+  private static let largestNoiseCost = 0.01
+
+  private static func checkCost(of accountant: any PrivacyAccountant) throws(TrainingError) {
+    guard let discrete = accountant as? DiscreteNoiseAccountant,
+      discrete.cost > largestNoiseCost
+    else { return }
+    throw TrainingError(
+      .invalidOption,
+      "discrete noise would cost epsilon \(discrete.cost) by itself, more than "
+        + "\(largestNoiseCost); take fewer steps, a smaller model or gaussian noise")
+  }
+
   private static func chosenNoise(
-    _ options: TrainingOptions, delta: Double, steps: Int, accountant: some PrivacyAccountant,
+    _ options: TrainingOptions, delta: Double, steps: Int, accountant: any PrivacyAccountant,
     mechanism: (Double) throws(PrivacyError) -> PoissonSubsampledGaussian
   ) throws -> (sigma: Double, target: Double?) {
     switch options.privacy {

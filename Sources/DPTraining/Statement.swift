@@ -23,10 +23,10 @@ public struct Statement: Sendable {
   ///   - plan: The plan that was run.
   ///   - chargedSteps: The steps that are charged.
   ///   - accountant: The method that computes ε.
-  /// - Throws: ``PrivacyError`` when the plan was changed by hand.
+  /// - Throws: ``PrivacyError`` or ``ModelError`` when the plan was changed by hand.
   public init(
     _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant
-  ) throws(PrivacyError) {
+  ) throws {
     self.plan = plan
     self.chargedSteps = chargedSteps
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else {
@@ -35,9 +35,9 @@ public struct Statement: Sendable {
       return
     }
     let steps = try ComposedSteps(of: mechanism, count: chargedSteps)
-    let bound = try accountant.epsilon(of: [steps], delta: privacy.delta).upper
-    let rounded = Calibration.roundedUp(bound, significantDigits: 6)
-    let planned = bound <= privacy.epsilon ? min(rounded, privacy.epsilon) : rounded
+    let bounds = try plan.accountant(over: accountant).epsilon(of: [steps], delta: privacy.delta)
+    let rounded = Calibration.roundedUp(bounds.upper, significantDigits: 6)
+    let planned = bounds.upper <= privacy.epsilon ? min(rounded, privacy.epsilon) : rounded
     plannedEpsilon = planned
     epsilon = plan.insecureSeed == nil ? planned : nil
   }
@@ -72,7 +72,7 @@ public struct Statement: Sendable {
     }
     if let privacy = plan.privacy {
       members += [
-        ("mechanism", .string("Poisson-subsampled Gaussian (DP-SGD)")),
+        ("mechanism", .string(privacy.mechanismName)),
         ("neighbouringRelation", .string(privacy.relation.rawValue)),
         ("noiseMultiplier", .number(privacy.noiseMultiplier)),
         ("kappa", .number(privacy.kappa)),
@@ -146,7 +146,7 @@ public struct Statement: Sendable {
     var facts: [(String, String)] = []
     if let privacy = plan.privacy {
       facts += [
-        ("Mechanism", "Poisson-subsampled Gaussian (DP-SGD)"),
+        ("Mechanism", privacy.mechanismName),
         ("Neighbouring relation", privacy.relation.rawValue),
         ("Noise multiplier (sigma)", "\(privacy.noiseMultiplier)"),
         ("Rounding allowance (kappa)", "\(privacy.kappa), tiles of \(privacy.tileExamples)"),
@@ -180,5 +180,15 @@ public struct Statement: Sendable {
       }
     }
     return lines + [line]
+  }
+}
+
+extension TrainingPlan.PrivacyFacts {
+  /// What a step is called in a statement.
+  fileprivate var mechanismName: String {
+    switch noise {
+    case .gaussian: "Poisson-subsampled Gaussian (DP-SGD)"
+    case .discrete: "Poisson-subsampled discrete Gaussian (DP-SGD)"
+    }
   }
 }

@@ -22,7 +22,7 @@ package struct StepEngine {
   private let table: ExampleTable
   private let batchSize: Int
   private var sampler: PoissonSampler
-  private var noise: GaussianNoise?
+  private var noise: (any NoiseSource)?
   private var gradientSum: ClippedGradientSum
   private var records: [UInt32] = []
   private var noiseUnits: [Int32]
@@ -43,7 +43,8 @@ package struct StepEngine {
     let count = architecture.parameterCount
     let grid = plan.privacy.map {
       NoiseGrid(
-        noiseScale: $0.noiseMultiplier * $0.clip, clipNorm: $0.clip, parameters: count)
+        noiseScale: $0.noiseMultiplier * $0.clip, clipNorm: $0.clip, parameters: count,
+        kind: $0.noise)
     }
     self.table = table
     batchSize = plan.batchSize
@@ -54,7 +55,12 @@ package struct StepEngine {
     sampler = try PoissonSampler(
       key, samplingRate: SamplingRate(plan.samplingRate),
       blocks: RecordBlocks(records: table.count))
-    noise = grid.map { GaussianNoise(key, coordinates: count, grid: $0) }
+    noise = grid.map { grid -> any NoiseSource in
+      switch plan.privacy?.noise {
+      case .discrete: DiscreteGaussianNoise(key, coordinates: count, grid: grid)
+      case .gaussian, nil: GaussianNoise(key, coordinates: count, grid: grid)
+      }
+    }
     gradientSum = ClippedGradientSum(
       architecture, clipNorm: plan.privacy?.clip, unitsPerOne: grid.map { 1 / $0.spacing })
     noiseUnits = [Int32](repeating: 0, count: count)

@@ -200,7 +200,7 @@ public struct Trainer {
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism(),
       plan.insecureSeed == nil
     else { return nil }
-    return try accountant.spending(of: mechanism, delta: privacy.delta)
+    return try plan.accountant(over: accountant).spending(of: mechanism, delta: privacy.delta)
   }
 
   // MARK: - The end of a run

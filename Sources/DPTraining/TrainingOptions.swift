@@ -41,6 +41,8 @@ public struct TrainingOptions: Hashable, Sendable {
   public var optimizer = OptimizerRule.momentum
   /// Which tables the guarantee makes indistinguishable.
   public var relation = NeighbouringRelation.zeroOut
+  /// What is added to clipped sums.
+  public var noise = NoiseKind.gaussian
   /// Makes all randomness from a number that anyone can guess: for tests; no guarantee is claimed.
   public var insecureSeed: UInt64?
 

@@ -36,7 +36,9 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     public let epsilon: Double
     /// δ.
     public let delta: Double
-    /// σ: the noise's standard deviation divided by C.
+    /// The kind of noise.
+    public let noise: NoiseKind
+    /// σ: the noise's standard deviation divided by C; discrete noise has up to 2⁻²⁶ more.
     public let noiseMultiplier: Double
     /// C, the bound on the norm of an example's gradient.
     public let clip: Double
@@ -133,6 +135,18 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
       relation: privacy.relation)
   }
 
+  /// The accountant of the plan's kind of noise.
+  ///
+  /// - Parameter base: The accountant of Gaussian steps.
+  /// - Returns: `base`, or one that adds what discrete noise costs.
+  /// - Throws: ``ModelError`` when the plan was read from a file that was changed by hand.
+  func accountant(over base: any PrivacyAccountant) throws(ModelError) -> any PrivacyAccountant {
+    guard let privacy else { return base }
+    return PlanRules.accountant(
+      over: base, noise: privacy.noise, parameters: try architecture().parameterCount,
+      steps: steps)
+  }
+
   /// What an operator should know before the run starts.
   public var warnings: [String] {
     var warnings: [String] = []
@@ -173,6 +187,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     ]
     guard let privacy else { return settings }
     settings["neighbouring"] = privacy.relation.rawValue
+    settings["noise"] = privacy.noise.rawValue
     settings["delta"] = "\(privacy.delta)"
     settings["clip"] = "\(privacy.clip)"
     settings["accountant"] = privacy.accountant

@@ -2,5 +2,6 @@ public import ArgumentParser
 public import FastDP
 
 extension NeighbouringRelation: ExpressibleByArgument {}
+extension NoiseKind: ExpressibleByArgument {}
 extension OptimizerRule: ExpressibleByArgument {}
 extension Activation: ExpressibleByArgument {}

@@ -136,6 +136,7 @@ extension TrainingOptions {
     if given.neighbouring == nil, let relation = plan.privacy?.relation {
       options.relation = relation
     }
+    if given.noise == nil, let noise = plan.privacy?.noise { options.noise = noise }
     if given.insecureSeed == nil { options.insecureSeed = plan.insecureSeed }
     return options
   }

@@ -48,8 +48,8 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "Which tables are compared: zero-out, replace. (default: zero-out)")
   var neighbouring: NeighbouringRelation?
 
-  @Option(help: "The kind of noise: gaussian. (default: gaussian)")
-  var noise: NoiseName?
+  @Option(help: "The kind of noise: gaussian, discrete (exact, slower). (default: gaussian)")
+  var noise: NoiseKind?
 
   @Option(help: "The method that computes ε: rdp. (default: rdp)")
   var accountant: AccountantName?
@@ -118,6 +118,10 @@ struct TrainOptions: ParsableArguments {
       throw CommandError.usage(
         "--epsilon, --noise-multiplier and --non-private exclude each other; give one of them")
     }
+    guard !(nonPrivate && noise == .discrete) else {
+      throw CommandError.usage(
+        "--non-private adds no noise; leave --noise discrete out, or --non-private")
+    }
     switch (epochs, steps) {
     case (nil, nil): break
     case (let epochs?, nil): options.length = .epochs(epochs)
@@ -130,6 +134,7 @@ struct TrainOptions: ParsableArguments {
     options.learningRate = learningRate
     options.optimizer = optimizer ?? options.optimizer
     options.relation = neighbouring ?? options.relation
+    options.noise = noise ?? options.noise
     options.insecureSeed = insecureSeed
     return options
   }
@@ -144,11 +149,6 @@ struct TrainOptions: ParsableArguments {
       return width
     }
   }
-}
-
-/// The kinds of noise there are.
-enum NoiseName: String, ExpressibleByArgument, CaseIterable {
-  case gaussian
 }
 
 /// A length of time on the command line.

@@ -37,15 +37,21 @@ import Testing
     #expect(abs(moment(4, mean: 3, variance: 96)) < Statistics.normalLimit)
   }
 
+  /// Counts beyond 3, 4, 5 and 6 standard deviations among 3.2e7 values.
   @Test func tailsAreThere() {
-    var beyond = [0, 0, 0]
-    let total = 4_000_000
-    var stream = KeyStream(SecureKey(), domain: .noise)
-    for block in 0..<total / 2 {
-      let pair = gaussianPair(stream.words(at: UInt128(block)))
-      for value in [abs(pair.0), abs(pair.1)] {
-        #expect(value < 9.5)
-        for limit in 3...5 where value > Double(limit) { beyond[limit - 3] += 1 }
+    var beyond = [0, 0, 0, 0]
+    let total = 32_000_000
+    let width = 16_000
+    let grid = NoiseGrid(noiseScale: 1, clipNorm: 1, parameters: width)
+    var source = GaussianNoise(SecureKey(), coordinates: width, grid: grid)
+    let limits = (3...6).map { Int32(Double($0) * source.scaleInUnits) }
+    var noise = [Int32](repeating: 0, count: width)
+    for step in 0..<total / width {
+      var span = noise.mutableSpan
+      source.fill(&span, step: step, from: 0)
+      for value in noise where abs(value) > limits[0] {
+        #expect(Double(abs(value)) < 9.5 * source.scaleInUnits)
+        for index in 0...3 where abs(value) > limits[index] { beyond[index] += 1 }
       }
     }
     for (index, count) in beyond.enumerated() {
@@ -55,15 +61,31 @@ import Testing
     }
   }
 
-  @Test func extremeUniformsGiveFiniteValues() {
-    for word in [0, 1, UInt64.max, UInt64.max - 1, 1 << 63] as [UInt64] {
-      for angle in [0, UInt64.max, 1 << 62, 1 << 63] as [UInt64] {
-        let pair = gaussianPair((word, angle))
-        let radius = (pair.0 * pair.0 + pair.1 * pair.1).squareRoot()
-        #expect(radius.isFinite && radius <= 9.42)
+  /// Low bits are uniform, of values and of pairs, near 0 and in the tails, on either end's grid.
+  ///
+  /// So S + noise has uniform low bits whatever those of S are.
+  @Test(arguments: [1, 0x1p-14], [false, true])
+  func lowBitsAreUniform(clip: Double, inTails: Bool) {
+    let width = 1600
+    let grid = NoiseGrid(noiseScale: 1.9, clipNorm: clip, parameters: width)
+    #expect(grid.noiseScaleInUnits > (clip == 1 ? 0x1p20 : 0x1p26))
+    var source = GaussianNoise(SecureKey(), coordinates: width, grid: grid)
+    var noise = [Int32](repeating: 0, count: width)
+    var singles = [Int](repeating: 0, count: 256)
+    var pairs = [Int](repeating: 0, count: 256)
+    let limit = Int32(source.scaleInUnits * 2)
+    for step in 0..<1000 {
+      var span = noise.mutableSpan
+      source.fill(&span, step: step, from: 0)
+      for index in 0..<width where index & 8 == 0 {
+        let (first, second) = (noise[index], noise[index + 8])
+        guard !inTails || abs(first) > limit else { continue }
+        singles[Int(first & 255)] += 1
+        pairs[Int((first & 15) << 4 | (second & 15))] += 1
       }
     }
-    #expect(abs(gaussianPair((0, 0)).0 - 9.419) < 0.001)
+    #expect(Statistics.uniformityScore(singles) < Statistics.normalLimit)
+    #expect(Statistics.uniformityScore(pairs) < Statistics.normalLimit)
   }
 
   @Test func stepsAndCoordinatesAreIndependent() {
@@ -84,7 +106,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 7, 8, 9, 551])
+  @Test(arguments: [1, 2, 7, 8, 9, 15, 16, 17, 551, 25_000])
   func anySliceIsPartOfTheWhole(coordinates: Int) {
     let grid = NoiseGrid(noiseScale: 1.3, clipNorm: 1, parameters: coordinates)
     let key = SecureKey()
@@ -93,10 +115,22 @@ import Testing
     for step in [5, 0, 1_000_000, 1] {
       let all = fill(&whole, step: step, 0..<coordinates)
       for first in Set([0, 1, coordinates / 2, coordinates - 1, coordinates]) where first >= 0 {
-        for end in [first, min(first + 3, coordinates), coordinates] where end >= first {
+        for end in [first, min(first + 3, coordinates), min(first + 20, coordinates), coordinates]
+        where end >= first {
           #expect(fill(&sliced, step: step, first..<end) == Array(all[first..<end]))
         }
       }
+    }
+  }
+
+  @Test(arguments: GaussianNoise.instructionSets)
+  func everyProcessorMakesTheSameNoise(instructionSet: String) {
+    let grid = NoiseGrid(noiseScale: 1.3, clipNorm: 1, parameters: 551)
+    let key = SecureKey()
+    var usual = GaussianNoise(key, coordinates: 551, grid: grid)
+    var other = GaussianNoise(key, coordinates: 551, grid: grid, instructionSet: instructionSet)
+    for step in 0..<40 {
+      #expect(fill(&usual, step: step, 0..<551) == fill(&other, step: step, 0..<551))
     }
   }
 

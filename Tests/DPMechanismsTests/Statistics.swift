@@ -33,4 +33,11 @@ enum Statistics {
   static func correlationScore(_ x: [Double], _ y: [Double]) -> Double {
     zip(x, y).reduce(0) { $0 + $1.0 * $1.1 } / Double(x.count).squareRoot()
   }
+
+  /// The standard score of the hypothesis that all cells are equally likely.
+  static func uniformityScore(_ counts: [Int]) -> Double {
+    let expected = Double(counts.reduce(0, +)) / Double(counts.count)
+    let value = counts.reduce(0.0) { $0 + pow(Double($1) - expected, 2) / expected }
+    return chiSquareScore(value, degrees: counts.count - 1)
+  }
 }

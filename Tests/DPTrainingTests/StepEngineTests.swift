@@ -104,6 +104,81 @@ import Testing
     #expect(abs(steps / n.squareRoot()) < 4.892 + 0.003 * n.squareRoot())
   }
 
+  /// What is released is an integer times γ/B, whatever the sum: no low bits of S are left in it.
+  ///
+  /// With B a power of two such numbers are exact in Float; past 2²⁴ of them Float keeps multiples.
+  @Test(arguments: [0.3, 0.1234567, 1e-3], NoiseKind.allCases)
+  func whatIsReleasedLiesOnTheGrid(clip: Double, kind: NoiseKind) throws {
+    let dataset = try SmallTable(rows: 500).dataset()
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = .noiseMultiplier(0.7)
+        $0.batchSize = 64
+        $0.clipNorm = clip
+        $0.noise = kind
+      }, dataset)
+    let spacing = try #require(plan.privacy?.gridSpacing)
+    #expect(spacing.significand == 1)
+    let count = try plan.architecture().parameterCount
+    let zero = ModelState(
+      parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
+    var lowBits = Set<Int>()
+    for step in 0..<50 {
+      var engine = try StepEngine(plan, table: dataset.train.table, key: SecureKey(), start: zero)
+      engine.take(step: step)
+      for parameter in engine.parameters {
+        let units = Double(parameter) * 64 / spacing
+        #expect(units == units.rounded())
+        // Above 2²⁴ units Float keeps multiples: there it is Float that hides low bits.
+        if abs(units) < 0x1p24 { lowBits.insert(Int(units) & 7) }
+      }
+    }
+    #expect(lowBits.count == 8)
+  }
+
+  /// With discrete noise a step is the same, but for the noise.
+  @Test func discreteNoiseTakesTheOthersPlace() throws {
+    let dataset = try SmallTable(rows: 500).dataset()
+    let key = SecureKey()
+    func parameters(_ kind: NoiseKind) throws -> (moved: [Float], plan: TrainingPlan) {
+      let plan = try TrainingPlan(
+        options {
+          $0.noise = kind
+          $0.batchSize = 64
+        }, dataset)
+      let count = try plan.architecture().parameterCount
+      let zero = ModelState(
+        parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
+      var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: zero)
+      engine.take(step: 7)
+      return (engine.parameters, plan)
+    }
+    let (gaussian, _) = try parameters(.gaussian)
+    let (discrete, plan) = try parameters(.discrete)
+    let count = gaussian.count
+    let coarse = NoiseGrid(noiseScale: 1.5, clipNorm: 1, parameters: count)
+    let fine = NoiseGrid(noiseScale: 1.5, clipNorm: 1, parameters: count, kind: .discrete)
+    #expect(plan.privacy?.gridSpacing == fine.spacing && fine.spacing < coarse.spacing)
+    var sources: [any NoiseSource] = [
+      GaussianNoise(key, coordinates: count, grid: coarse),
+      DiscreteGaussianNoise(key, coordinates: count, grid: fine),
+    ]
+    var noise: [[Double]] = []
+    for (index, spacing) in [coarse.spacing, fine.spacing].enumerated() {
+      var units = [Int32](repeating: 0, count: count)
+      var span = units.mutableSpan
+      sources[index].fill(&span, step: 7, from: 0)
+      noise.append(units.map { Double($0) * spacing / 64 })
+    }
+    for index in 0..<count {
+      let sums = (
+        Double(gaussian[index]) + noise[0][index], Double(discrete[index]) + noise[1][index]
+      )
+      #expect(abs(sums.0 - sums.1) < 2e-6)
+      #expect(gaussian[index] != discrete[index])
+    }
+  }
+
   /// Every step takes place, with noise, also when nothing is drawn.
   @Test func anEmptyBatchIsSteppedLikeAnyOther() throws {
     let dataset = try SmallTable(rows: 200).dataset()

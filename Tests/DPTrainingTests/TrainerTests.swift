@@ -103,6 +103,16 @@ private final class SpyLedger: PrivacyLedger {
     #expect(try charged(trainer) <= 20)
   }
 
+  @Test func aRunWithDiscreteNoiseSaysSo() throws {
+    let trainer = try trainer(options { $0.noise = .discrete })
+    let outcome = try trainer.start(in: directory)
+    #expect(try #require(outcome.statement.epsilon) <= 2)
+    #expect(outcome.statement.chargedSteps == 60)
+    let text = try String(contentsOfFile: directory.statementText, encoding: .utf8)
+    #expect(text.contains("Poisson-subsampled discrete Gaussian"))
+    #expect(try Trainer.plan(of: directory).privacy?.noise == .discrete)
+  }
+
   /// An orderly stop gives back what did not run; the resumed run takes exactly the steps left.
   @Test(arguments: [1, 7, 59])
   func anOrderlyStopLosesNothing(stop: Int) throws {
@@ -222,7 +232,8 @@ private final class SpyLedger: PrivacyLedger {
     for change: (inout TrainingOptions) -> Void in [
       { $0.clipNorm = 2 }, { $0.privacy = .epsilon(3) }, { $0.length = .steps(61) },
       { $0.hidden = [6] }, { $0.learningRate = 0.1 }, { $0.insecureSeed = 4 },
-      { $0.privacy = .none }, { $0.relation = .replace }, { $0.batchSize = 300 },
+      { $0.privacy = .none }, { $0.relation = .replace }, { $0.noise = .discrete },
+      { $0.batchSize = 300 },
     ] {
       #expect(throws: TrainingError.self) {
         _ = try trainer(options(change)).resume(in: directory)

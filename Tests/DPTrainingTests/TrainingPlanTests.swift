@@ -76,6 +76,47 @@ import Testing
     #expect(abs(sigma - 2) < 1e-4)
   }
 
+  /// Discrete noise costs a little more ε, never less, and keeps within the target.
+  @Test(arguments: [0.1, 1, 8], NeighbouringRelation.allCases)
+  func discreteNoiseIsAccountedFor(epsilon: Double, relation: NeighbouringRelation) throws {
+    func privacy(_ kind: NoiseKind) throws -> TrainingPlan.PrivacyFacts {
+      try #require(
+        try plan {
+          $0.privacy = .epsilon(epsilon)
+          $0.relation = relation
+          $0.noise = kind
+        }.privacy)
+    }
+    let (gaussian, discrete) = (try privacy(.gaussian), try privacy(.discrete))
+    #expect(gaussian.noise == .gaussian && discrete.noise == .discrete)
+    #expect(discrete.epsilon <= epsilon)
+    #expect(discrete.gridSpacing < gaussian.gridSpacing && discrete.kappa <= gaussian.kappa)
+    #expect(discrete.noiseMultiplier < gaussian.noiseMultiplier * 1.0001)
+    #expect(discrete.noiseMultiplier > gaussian.noiseMultiplier * 0.999)
+    let epsilons = try NoiseKind.allCases.map { kind in
+      let plan = try plan {
+        $0.privacy = .noiseMultiplier(1)
+        $0.relation = relation
+        $0.noise = kind
+      }
+      return try #require(plan.privacy?.epsilon)
+    }
+    #expect(abs(epsilons[1] - epsilons[0]) < 1e-3 * epsilons[0])
+  }
+
+  @Test func discreteNoiseWithoutAProofIsRefused() {
+    #expect(
+      refusal {
+        $0.noise = .discrete
+        $0.length = .steps(1 << 40)
+      }.contains("discrete noise would cost"))
+    #expect(
+      refusal {
+        $0.noise = .discrete
+        $0.privacy = .noiseMultiplier(0.01)
+      }.contains("no finite epsilon"))
+  }
+
   @Test func requestsWithoutAGuaranteeAreRefused() {
     #expect(refusal { $0.privacy = .epsilon(0) }.contains("epsilon is 0"))
     #expect(refusal { $0.privacy = .epsilon(-1) }.contains("epsilon is -1"))

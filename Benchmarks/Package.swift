@@ -1,0 +1,21 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "Benchmarks",
+  platforms: [.macOS(.v26)],
+  dependencies: [
+    .package(name: "fastDP", path: ".."),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+  ],
+  targets: [
+    .executableTarget(
+      name: "NoiseBenchmark",
+      dependencies: [
+        .product(name: "FastDP", package: "fastDP"),
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "CryptoExtras", package: "swift-crypto"),
+      ])
+  ],
+  swiftLanguageModes: [.v6]
+)
