@@ -67,8 +67,9 @@ public struct Trainer {
     in directory: RunDirectory, overwrite: Bool = false, control: TrainingControl = .init()
   ) throws -> TrainingOutcome {
     try directory.create(overwrite: overwrite)
-    let record = RunRecord(
+    var record = RunRecord(
       plan: plan, planDigest: planDigest, contentHash: contentHash)
+    record.ledgerHead = ledger?.head
     let charges: ChargeFile?
     do {
       charges = try plan.privacy.map { _ in
@@ -113,13 +114,37 @@ public struct Trainer {
     guard record.status != "complete" else {
       return try finishedOutcome(directory, record, charges)
     }
+    try checkLedger(of: record, in: directory)
     record.status = "running"
     record.processes += 1
+    record.ledgerHead = ledger?.head
     try directory.write(record.text(), to: directory.record)
     let checkpoint = try directory.latestCheckpoint(plan: plan, planDigest: planDigest)
     reportLosses(checkpoint, charges, control)
     return try run(
       in: directory, record: record, charges: charges, from: checkpoint, control: control)
+  }
+
+  /// Refuses to go on without the ledger that the run's steps are charged to.
+  private func checkLedger(of record: RunRecord, in directory: RunDirectory) throws {
+    let path = directory.path
+    switch (record.ledgerHead, ledger) {
+    case (nil, let ledger) where ledger?.head == nil: return
+    case (nil, _):
+      throw TrainingError(
+        .changedPlan,
+        "\(path): the run was started without a ledger; resume without one, or start a new run")
+    case (_, nil):
+      throw TrainingError(
+        .changedPlan, "\(path): the run is charged to a ledger; resume with the same --ledger")
+    case (let head?, let ledger?):
+      guard try ledger.holds(head: head) else {
+        throw TrainingError(
+          .changedPlan,
+          "\(path): the ledger lacks an entry that the run has seen; resume with the ledger that "
+            + "the run was started with")
+      }
+    }
   }
 
   private func reportLosses(
@@ -164,7 +189,7 @@ public struct Trainer {
     var generator = StreamGenerator(key, domain: .initialisation)
     let start = try from?.state ?? ModelState(start: plan, using: &generator)
     let engine = try StepEngine(plan, table: table, key: key, start: start)
-    let ledgers = (ledger.map { [$0] } ?? []) + (charges.map { [$0 as any PrivacyLedger] } ?? [])
+    let ledgers = (charges.map { [$0 as any PrivacyLedger] } ?? []) + (ledger.map { [$0] } ?? [])
     var loop = try TrainingLoop(
       plan: plan, planDigest: planDigest, directory: directory, engine: engine,
       ledgers: ledgers, spending: spending(),
@@ -206,7 +231,8 @@ public struct Trainer {
       plan: plan, statement: statement, interrupted: !ended, stepsTaken: state.optimizerSteps,
       trainExamples: trainExamples, evaluation: evaluation, seconds: loop.seconds,
       examplesDrawn: loop.examplesDrawn)
-    let ending = record.ended(outcome, chargedSteps: chargedSteps)
+    var ending = record.ended(outcome, chargedSteps: chargedSteps)
+    ending.ledgerHead = ledger?.head
     try directory.write(ending.text(), to: directory.record)
     if ended { directory.removeCheckpoints() }
     return outcome
