@@ -31,10 +31,12 @@ enum HashChain {
   ///   - id: Its key.
   ///   - db: The database, in a transaction.
   /// - Returns: The new head.
+  /// - Throws: The error of the database.
   @discardableResult
   static func append(_ table: String, _ id: Int64, _ db: Database) throws -> Head {
     let before = try head(db)
-    guard let row = try Row.fetchOne(db, sql: "SELECT * FROM \(table) WHERE id = ?", arguments: [id])
+    guard
+      let row = try Row.fetchOne(db, sql: "SELECT * FROM \(table) WHERE id = ?", arguments: [id])
     else { preconditionFailure("row \(id) of \(table) was not written") }
     let next = Head(
       position: before.position + 1,
@@ -49,6 +51,7 @@ enum HashChain {
   ///
   /// - Parameter db: The database, in a transaction.
   /// - Returns: The head, and what is wrong, in words: nothing in a ledger as it was written.
+  /// - Throws: The error of the database.
   /// - Complexity: O(entries).
   static func verify(_ db: Database) throws -> (head: Head, problems: [String]) {
     var last = Head.start

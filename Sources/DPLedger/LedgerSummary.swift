@@ -163,7 +163,7 @@ extension Ledger {
         found += try contradictions(db)
       }
       for (name, hash) in heads where try !holds(hash, db) {
-        found.append("\(name): the chain lacks the entry that the run saw; the ledger was rewritten")
+        found.append("\(name): the chain lacks the entry that was seen; the ledger was rewritten")
       }
       return LedgerVerification(entries: head.position, head: head.hash, problems: found)
     }

@@ -211,7 +211,8 @@ extension Ledger {
     }
   }
 
-  private func plan(_ name: String?, of source: LedgerSource, _ db: Database) throws -> LedgerPlan? {
+  private func plan(_ name: String?, of source: LedgerSource, _ db: Database) throws -> LedgerPlan?
+  {
     switch (source.rule, name) {
     case (.filter, nil): return nil
     case (.filter, _?):

@@ -99,7 +99,8 @@ struct TrainingLoop {
   /// Charges a range everywhere; where one ledger refuses, those before it take it back.
   ///
   /// What was trained until a refusal is kept: the run can go on when its budget is raised.
-  private mutating func reserve(_ range: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws {
+  private mutating func reserve(_ range: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws
+  {
     for (index, ledger) in ledgers.enumerated() {
       do {
         try ledger.reserve(range, of: mechanism)

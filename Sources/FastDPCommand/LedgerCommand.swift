@@ -322,8 +322,8 @@ struct LedgerVerifyCommand: ParsableCommand {
     guard let first = result.problems.first else { return }
     throw CommandError(
       status: ExitStatus.badData,
-      message: "\(ledger.file): \(first); \(result.problems.count) problems in all; trust no budget "
-        + "of this ledger until its owner has explained them")
+      message: "\(ledger.file): \(first); \(result.problems.count) problems in all; trust no "
+        + "budget of this ledger until its owner has explained them")
   }
 
   /// The head that a run has seen; nil for a run without a ledger.

@@ -21,11 +21,12 @@ struct TrainLedgerOptions: ParsableArguments {
   /// Refuses options that contradict each other.
   func check(planOnly: Bool) throws {
     guard ledger != nil || (ledgerPlan == nil && registerPlan == nil) else {
-      throw CommandError.usage("--ledger-plan and --register-plan need a ledger; give --ledger FILE")
+      throw CommandError.usage(
+        "--ledger-plan and --register-plan need a ledger; give --ledger FILE")
     }
     guard ledger == nil || !planOnly else {
       throw CommandError.usage(
-        "--plan-only charges nothing; leave --ledger out, or register the plan with --register-plan")
+        "--plan-only charges nothing; leave --ledger out, or register the plan: --register-plan")
     }
     guard ledgerPlan == nil || registerPlan == nil else {
       throw CommandError.usage(

@@ -23,8 +23,10 @@ struct LedgerFixture {
       else { return 0 }
       return filter.steps(of: filter.cost(of: try mechanism()), after: 0)
     }
-    while try room((low + high) / 2) != steps {
-      if try room((low + high) / 2) < steps { low = (low + high) / 2 } else { high = (low + high) / 2 }
+    var found = try room((low + high) / 2)
+    while found != steps {
+      if found < steps { low = (low + high) / 2 } else { high = (low + high) / 2 }
+      found = try room((low + high) / 2)
     }
     try ledger.register(
       source: name, target: PrivacyTarget(epsilon: (low + high) / 2, delta: 1e-5), order: 8)
