@@ -79,10 +79,9 @@ package final class Ledger {
   ///   - version: Of the tables: an older one in tests of migration only.
   /// - Throws: ``LedgerError``.
   package static func create(path: String, version: Int) throws {
-    let folder = (path as NSString).deletingLastPathComponent
-    let name = (path as NSString).lastPathComponent
+    let (folder, name) = try split(path)
     let random = String(UInt64.random(in: .min ... .max), radix: 36)
-    let hidden = "\(folder.isEmpty ? "." : folder)/.\(name).\(random).partial"
+    let hidden = "\(folder)/.\(name).\(random).partial"
     guard unsafe access(path, F_OK) != 0 else { throw creating(path, EEXIST) }
     let descriptor = unsafe open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw creating(path, errno) }
@@ -102,11 +101,22 @@ package final class Ledger {
       try queue.close()
     }
     guard unsafe link(hidden, path) == 0 else { throw creating(path, errno) }
-    let handle = unsafe open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let handle = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if handle >= 0 {
       fsync(handle)
       _ = systemClose(handle)
     }
+  }
+
+  /// The folder and the name in it.
+  private static func split(_ path: String) throws -> (folder: String, name: String) {
+    let slash = path.lastIndex(of: "/")
+    let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+    guard !name.isEmpty, name != ".", name != ".." else {
+      throw LedgerError(.cannotCreate, "'\(path)' is not the name of a file; name a file")
+    }
+    guard let slash else { return (".", name) }
+    return (slash == path.startIndex ? "/" : String(path[..<slash]), name)
   }
 
   private static func creating(_ path: String, _ number: Int32) -> LedgerError {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import DPLedger
 import FastDP
-import Foundation
 
 /// The ledger that a run is charged to.
 struct TrainLedgerOptions: ParsableArguments {
@@ -55,7 +54,7 @@ struct TrainLedgerOptions: ParsableArguments {
     guard let ledger else { return nil }
     let mechanism = try mechanism(of: plan)
     let account = try Ledger(path: ledger).openAccount(
-      run: URL(fileURLWithPath: folder).lastPathComponent, source: plan.data.source,
+      run: folder.split(separator: "/").last.map(String.init) ?? folder, source: plan.data.source,
       plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16))
     for warning in account.warnings { Console.message("warning: \(warning)") }
     // What a resumed run has left is known to its own record alone; its steps ask one by one.

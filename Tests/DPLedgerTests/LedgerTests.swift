@@ -38,6 +38,15 @@ import Testing
     #expect(try fixture.folder.names.allSatisfy { !$0.hasSuffix(".partial") })
   }
 
+  /// Foundation's own splitting of paths traps on names of one letter.
+  @Test func namesMayBeShort() throws {
+    let folder = try ScratchFolder()
+    _ = try Ledger.create(path: folder.file("l"))
+    for path in ["", ".", "..", folder.path + "/"] {
+      #expect(ledgerCode { _ = try Ledger.create(path: path) } == .cannotCreate)
+    }
+  }
+
   @Test func otherFilesAreNoLedgers() throws {
     let folder = try ScratchFolder()
     for contents in [[], Array("age,employed\n41,1\n".utf8), [UInt8](repeating: 7, count: 5000)] {
