@@ -322,7 +322,7 @@ struct LedgerVerifyCommand: ParsableCommand {
     guard let first = result.problems.first else { return }
     throw CommandError(
       status: ExitStatus.badData,
-      message: "\(ledger.file): \(first); \(result.problems.count) problems in all; trust no "
+      message: "\(ledger.file): \(first) (\(result.problems.count) found); trust no "
         + "budget of this ledger until its owner has explained them")
   }
 
