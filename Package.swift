@@ -40,6 +40,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
   targets: [
@@ -48,6 +49,7 @@ let package = Package(
     module("DPKernels", ["CDPKernels"]),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
+    module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
     module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
     module(
@@ -64,8 +66,8 @@ let package = Package(
       .executableTarget(
         name: "FastDPCommand",
         dependencies: [
-          "FastDP", "DPFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-          "Yams",
+          "FastDP", "DPFiles", "DPLedger",
+          .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
         ],
         swiftSettings: settings),
       .testTarget(

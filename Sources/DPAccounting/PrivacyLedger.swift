@@ -26,4 +26,26 @@ public protocol PrivacyLedger: AnyObject {
   /// - Parameter steps: The unused tail of the last reserved range.
   /// - Throws: The error of the file behind the ledger; the range then stays charged.
   func release(_ steps: Range<Int>) throws
+
+  /// What identifies the ledger's state after the last call: a run keeps it in its record, where it
+  /// witnesses against a ledger that was rewritten. Nil for a ledger without such a thing.
+  var head: String? { get }
+
+  /// Whether the ledger is one that once had a head.
+  ///
+  /// - Parameter head: A ``head`` of earlier.
+  /// - Returns: False where the ledger is another one, or was rewritten since.
+  /// - Throws: The error of the file behind the ledger.
+  func holds(head: String) throws -> Bool
+}
+
+extension PrivacyLedger {
+  /// Nil: the ledger has no heads.
+  public var head: String? { nil }
+
+  /// True: a ledger without heads denies none.
+  ///
+  /// - Parameter head: Any text.
+  /// - Returns: True.
+  public func holds(head: String) -> Bool { true }
 }

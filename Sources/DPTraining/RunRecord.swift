@@ -59,6 +59,8 @@ struct RunRecord: Codable {
   /// How many processes have worked on the run.
   var processes: Int
   var chargedSteps: Int?
+  /// The last entry that the run has seen of the ledger it is charged to; nil without a ledger.
+  var ledgerHead: String?
   var stepsTaken: Int?
   var environment = Environment()
   var exact: Exact

@@ -69,8 +69,9 @@ public struct Trainer {
   ) throws -> TrainingOutcome {
     let (lock, isNew) = try directory.create(overwrite: overwrite)
     defer { withExtendedLifetime(lock) {} }
-    let record = RunRecord(
+    var record = RunRecord(
       plan: plan, planDigest: planDigest, contentHash: contentHash)
+    record.ledgerHead = ledger?.head
     let charges: ChargeFile?
     do {
       try directory.write(record.text(), to: directory.record)
@@ -114,8 +115,10 @@ public struct Trainer {
     }
     let checkpoint = try directory.latestCheckpoint(plan: plan, planDigest: planDigest)
     try checkCharges(directory, record, checkpoint, charges)
+    try checkLedger(of: record, in: directory)
     record.status = "running"
     record.processes += 1
+    record.ledgerHead = ledger?.head
     try directory.write(record.text(), to: directory.record)
     reportLosses(checkpoint, charges, control)
     return try run(
@@ -143,6 +146,28 @@ public struct Trainer {
         .malformed,
         "\(directory.charges): \(charges.charged) steps are charged and \(done) were taken; the "
           + "run cannot be resumed")
+    }
+  }
+
+  /// Refuses to go on without the ledger that the run's steps are charged to.
+  private func checkLedger(of record: RunRecord, in directory: RunDirectory) throws {
+    let path = directory.path
+    switch (record.ledgerHead, ledger) {
+    case (nil, let ledger) where ledger?.head == nil: return
+    case (nil, _):
+      throw TrainingError(
+        .changedPlan,
+        "\(path): the run was started without a ledger; resume without one, or start a new run")
+    case (_, nil):
+      throw TrainingError(
+        .changedPlan, "\(path): the run is charged to a ledger; resume with the same --ledger")
+    case (let head?, let ledger?):
+      guard try ledger.holds(head: head) else {
+        throw TrainingError(
+          .changedPlan,
+          "\(path): the ledger lacks an entry that the run has seen; resume with the ledger that "
+            + "the run was started with")
+      }
     }
   }
 
@@ -186,7 +211,7 @@ public struct Trainer {
     var generator = StreamGenerator(key, domain: .initialisation)
     let start = try from?.state ?? ModelState(start: plan, using: &generator)
     let engine = try StepEngine(plan, table: table, key: key, start: start)
-    let ledgers = (ledger.map { [$0] } ?? []) + (charges.map { [$0 as any PrivacyLedger] } ?? [])
+    let ledgers = (charges.map { [$0 as any PrivacyLedger] } ?? []) + (ledger.map { [$0] } ?? [])
     var loop = try TrainingLoop(
       plan: plan, planDigest: planDigest, directory: directory, engine: engine,
       ledgers: ledgers, spending: spending(),
@@ -228,7 +253,8 @@ public struct Trainer {
       plan: plan, statement: statement, interrupted: !ended, stepsTaken: state.optimizerSteps,
       trainExamples: trainExamples, evaluation: evaluation, seconds: loop.seconds,
       examplesDrawn: loop.examplesDrawn)
-    let ending = record.ended(outcome, chargedSteps: chargedSteps)
+    var ending = record.ended(outcome, chargedSteps: chargedSteps)
+    ending.ledgerHead = ledger?.head
     try directory.write(ending.text(), to: directory.record)
     if ended { directory.removeCheckpoints() }
     return outcome

@@ -9,7 +9,8 @@ struct TrainingLoop {
   let planDigest: String
   let directory: RunDirectory
   private(set) var engine: StepEngine
-  /// Where steps are charged; the run's own record last.
+  /// Where steps are charged; the run's own record first, so that a process killed between two of
+  /// them loses steps of its own and spends nothing of a budget that others share.
   let ledgers: [any PrivacyLedger]
   /// ε as a function of steps.
   let spending: (@Sendable (Int) -> Double)?
@@ -90,19 +91,23 @@ struct TrainingLoop {
       reservationSize = max(reservationSize / 2, 1)
     }
     let range = step..<min(step + reservationSize, plan.steps)
-    if let mechanism { try charge(range, of: mechanism) }
+    if let mechanism { try reserve(range, of: mechanism) }
     reserved = range.upperBound
     reservationStart = now
   }
 
-  /// Charges a range everywhere or, as far as the ledgers let it, nowhere.
-  private func charge(_ range: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws {
+  /// Charges a range everywhere; where one ledger refuses, those before it take it back.
+  ///
+  /// What was trained until a refusal is kept: the run can go on when its budget is raised.
+  private mutating func reserve(_ range: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws
+  {
     for (index, ledger) in ledgers.enumerated() {
       do {
         try ledger.reserve(range, of: mechanism)
       } catch {
-        // Nothing of the range will run; a ledger that cannot take it back keeps it charged.
+        // What cannot be taken back stays charged, which is safe.
         for earlier in ledgers[..<index] { try? earlier.release(range) }
+        if error is PrivacyError, step > 0 { try checkpoint() }
         throw error
       }
     }

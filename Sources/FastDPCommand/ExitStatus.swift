@@ -1,4 +1,5 @@
 import ArgumentParser
+import DPLedger
 import FastDP
 
 /// What the program ends with: statuses of sysexits.h, and 130 for an interrupt.
@@ -32,6 +33,7 @@ enum ExitStatus {
     case let error as ModelError:
       self = .status(
         error.code == .malformedFile ? ExitStatus.badData : ExitStatus.usage, "\(error)")
+    case let error as LedgerError: self = .status(ExitStatus.code(of: error), "\(error)")
     default: self = ExitStatus.ofParser(error)
     }
   }
@@ -41,6 +43,16 @@ enum ExitStatus {
     case .missing, .cannotRead: missingInput
     case .cannotCreate, .alreadyExists: cannotCreate
     case .inputOutput: inputOutput
+    default: badData
+    }
+  }
+
+  private static func code(of error: LedgerError) -> Int32 {
+    switch error.code {
+    case .missing: missingInput
+    case .alreadyExists, .cannotCreate: cannotCreate
+    case .inputOutput: inputOutput
+    case .unknownName, .invalidRequest: usage
     default: badData
     }
   }

@@ -26,7 +26,7 @@ struct FastDPCommand: ParsableCommand {
     version: Version.current,
     subcommands: [
       DemoCommand.self, SchemaCommand.self, PrepareCommand.self, TrainCommand.self,
-      EvaluateCommand.self, PredictCommand.self, PrivacyCommand.self,
+      EvaluateCommand.self, PredictCommand.self, PrivacyCommand.self, LedgerCommand.self,
     ])
 
   static func main() {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DPFiles
+import DPLedger
 import FastDP
 
 /// The subcommand `fastdp train`.
@@ -23,6 +24,7 @@ struct TrainCommand: ParsableCommand {
         fastdp train d.safetensors --out run --hidden 256,128 --activation relu
         fastdp train d.safetensors --plan-only --epsilon 1 --epochs 40
         fastdp train d.safetensors --out run --resume
+        fastdp train d.safetensors --out run --ledger budgets
         fastdp train d.safetensors --out baseline --non-private
       """)
 
@@ -46,12 +48,14 @@ struct TrainCommand: ParsableCommand {
   @Flag(name: .customLong("plan-only"), help: "Print σ, T and ε, and stop before any step.")
   var planOnly = false
 
+  @OptionGroup var ledger: TrainLedgerOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
     guard !(resume && overwrite) else {
       throw CommandError.usage("--resume and --overwrite exclude each other; give one of them")
     }
+    try ledger.check(planOnly: planOnly)
     let config = try config.map { try TrainConfig(contentsOf: $0) }
     let options = config.map { self.options.over($0.options) } ?? self.options
     guard let data = data ?? config?.data else {
@@ -66,8 +70,10 @@ struct TrainCommand: ParsableCommand {
     }
     let plan = try TrainingPlan(training, dataset: dataset, accountant: accountant)
     for warning in plan.warnings { Console.message("warning: \(warning)") }
+    if try ledger.register(plan, accountant) { return show(plan) }
     guard let directory, !planOnly else { return show(plan) }
-    let trainer = try Trainer(plan, dataset: dataset, accountant: accountant)
+    let account = try ledger.account(plan, dataset, folder: directory.path, resumed: resume)
+    let trainer = try Trainer(plan, dataset: dataset, accountant: accountant, ledger: account)
     let control = control(options)
     let outcome =
       try resume
@@ -88,7 +94,9 @@ struct TrainCommand: ParsableCommand {
   /// The run's folder, found fit before any work; nil where only a plan is asked for.
   private func runDirectory() throws -> RunDirectory? {
     guard let out else {
-      guard planOnly else { throw CommandError.usage("no folder for the run; give --out RUN") }
+      guard planOnly || ledger.registerPlan != nil else {
+        throw CommandError.usage("no folder for the run; give --out RUN")
+      }
       return nil
     }
     guard !out.isEmpty else { throw CommandError.usage("--out is empty; name the run's folder") }

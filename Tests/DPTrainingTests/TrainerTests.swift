@@ -11,12 +11,15 @@ private final class SpyLedger: PrivacyLedger {
   var reserved = 0
   var released = 0
   var failsAt = Int.max
+  var failure: any Error = PrivacyError(.budgetExceeded, "the ledger has no budget left")
+  var head: String?
+  var heads: Set<String> = []
+
+  func holds(head: String) -> Bool { heads.contains(head) }
 
   func reserve(_ steps: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws {
     #expect(steps.lowerBound == reserved)
-    if steps.upperBound > failsAt {
-      throw PrivacyError(.budgetExceeded, "the ledger has no budget left")
-    }
+    if steps.upperBound > failsAt { throw failure }
     reserved = steps.upperBound
   }
 
@@ -137,8 +140,9 @@ private final class SpyLedger: PrivacyLedger {
   @Test func aDeadProcessStaysCharged() throws {
     let ledger = SpyLedger()
     ledger.failsAt = 30
+    ledger.failure = CancellationError()
     let first = try trainer(options(), ledger: ledger)
-    #expect(throws: PrivacyError.self) { _ = try first.start(in: directory) }
+    #expect(throws: CancellationError.self) { _ = try first.start(in: directory) }
     let lost = try charged(first)
     #expect(lost > 0)
     let second = try trainer(options())
@@ -210,6 +214,41 @@ private final class SpyLedger: PrivacyLedger {
     ).start(in: directory)
     #expect(!outcome.interrupted && outcome.statement.chargedSteps == 60)
     #expect(FileManager.default.fileExists(atPath: directory.statement))
+  }
+
+  /// A refusal charges nothing anywhere, and what was trained before it is kept.
+  @Test func aRefusedRunGoesOnWhenItsBudgetIsRaised() throws {
+    let ledger = SpyLedger()
+    ledger.failsAt = 30
+    let first = try trainer(options(), ledger: ledger)
+    #expect(throws: PrivacyError.self) { _ = try first.start(in: directory) }
+    #expect(try charged(first) == ledger.reserved)
+    #expect(0 < ledger.reserved && ledger.reserved <= 30)
+    ledger.failsAt = .max
+    let outcome = try first.resume(in: directory)
+    #expect(outcome.stepsTaken == 60)
+    #expect(ledger.reserved == 60)
+  }
+
+  @Test func aRunGoesOnWithItsLedgerAlone() throws {
+    let ledger = SpyLedger()
+    ledger.head = "first"
+    ledger.failsAt = 30
+    #expect(throws: PrivacyError.self) {
+      _ = try trainer(options(), ledger: ledger).start(in: directory)
+    }
+    for other in [nil, SpyLedger(), ledger] {
+      let error = #expect(throws: TrainingError.self) {
+        _ = try trainer(options(), ledger: other).resume(in: directory)
+      }
+      #expect(error?.code == .changedPlan)
+    }
+    ledger.heads = ["first"]
+    ledger.failsAt = .max
+    ledger.head = "last"
+    #expect(try !trainer(options(), ledger: ledger).resume(in: directory).interrupted)
+    let record = try String(contentsOfFile: directory.record, encoding: .utf8)
+    #expect(record.contains("\"ledgerHead\" : \"last\""))
   }
 
   @Test func aResumedRunDrawsFreshRandomness() throws {

@@ -1,0 +1,131 @@
+internal import GRDB
+
+/// The tables of a ledger, and how those of an older version become those of this one.
+///
+/// | version | what it brought |
+/// |---|---|
+/// | 1 | sources, budgets, runs, charges, the chain; one rule, the Rényi filter |
+/// | 2 | plans that are registered in advance, content hashes, rows that cannot be changed |
+///
+/// Columns that a later version adds to a table may be null and are null in older rows: the chain
+/// leaves nulls out, so that its hashes stay as they are.
+enum LedgerSchema {
+  /// The version that this code reads and writes.
+  static let version = 2
+  /// What says that an SQLite file is a ledger: "fDP1".
+  static let applicationID = 0x6644_5031
+
+  /// Every table that the chain covers.
+  static let tables = ["ledger", "sources", "budgets", "contents", "plans", "runs", "charges"]
+
+  /// Brings a database to a version, in a transaction that the caller holds.
+  ///
+  /// - Parameters:
+  ///   - db: A new database, or a ledger of an older version.
+  ///   - target: The version, ``version`` but for tests.
+  ///   - path: The ledger's file, for messages.
+  /// - Throws: ``LedgerError`` when the file is of a later version or no ledger.
+  static func migrate(_ db: Database, to target: Int = version, path: String) throws {
+    let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+    guard found <= version else {
+      throw LedgerError(
+        .notALedger, "\(path): was made by a later version of fastDP; use that version")
+    }
+    for step in found..<max(found, target) {
+      try db.execute(sql: migrations[step])
+      try db.execute(sql: "PRAGMA user_version = \(step + 1)")
+    }
+  }
+
+  /// Refuses a database that is not a ledger.
+  static func check(_ db: Database, path: String) throws {
+    let id = try Int.fetchOne(db, sql: "PRAGMA application_id")
+    guard id == applicationID else {
+      throw LedgerError(.notALedger, "\(path): is not a ledger; make one with 'fastdp ledger init'")
+    }
+  }
+
+  private static let migrations = [
+    """
+    PRAGMA application_id = \(applicationID);
+    CREATE TABLE ledger (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      identity TEXT NOT NULL,
+      created TEXT NOT NULL
+    );
+    CREATE TABLE sources (
+      id INTEGER PRIMARY KEY,
+      name TEXT NOT NULL UNIQUE,
+      relation TEXT NOT NULL,
+      renyi_order REAL NOT NULL,
+      registered TEXT NOT NULL
+    );
+    CREATE TABLE budgets (
+      id INTEGER PRIMARY KEY,
+      source INTEGER NOT NULL REFERENCES sources (id),
+      epsilon REAL NOT NULL CHECK (epsilon > 0),
+      delta REAL NOT NULL CHECK (delta > 0 AND delta < 1),
+      registered TEXT NOT NULL
+    );
+    CREATE TABLE runs (
+      id INTEGER PRIMARY KEY,
+      source INTEGER NOT NULL REFERENCES sources (id),
+      name TEXT NOT NULL,
+      opened TEXT NOT NULL
+    );
+    CREATE TABLE charges (
+      id INTEGER PRIMARY KEY,
+      run INTEGER NOT NULL REFERENCES runs (id),
+      kind TEXT NOT NULL CHECK (kind IN ('reserve', 'release')),
+      first_step INTEGER NOT NULL CHECK (first_step >= 0),
+      end_step INTEGER NOT NULL CHECK (end_step > first_step),
+      sampling_rate REAL NOT NULL CHECK (sampling_rate BETWEEN 0 AND 1),
+      sigma_effective REAL NOT NULL CHECK (sigma_effective > 0),
+      relation TEXT NOT NULL,
+      time TEXT NOT NULL
+    );
+    CREATE TABLE chain (
+      position INTEGER PRIMARY KEY,
+      kind TEXT NOT NULL,
+      row INTEGER NOT NULL,
+      hash TEXT NOT NULL,
+      UNIQUE (kind, row)
+    );
+    CREATE UNIQUE INDEX chain_hash ON chain (hash);
+    """,
+    """
+    CREATE TABLE contents (
+      id INTEGER PRIMARY KEY,
+      source INTEGER NOT NULL REFERENCES sources (id),
+      hash TEXT NOT NULL,
+      seen TEXT NOT NULL,
+      UNIQUE (source, hash)
+    );
+    CREATE TABLE plans (
+      id INTEGER PRIMARY KEY,
+      source INTEGER NOT NULL REFERENCES sources (id),
+      name TEXT NOT NULL,
+      sampling_rate REAL NOT NULL CHECK (sampling_rate BETWEEN 0 AND 1),
+      sigma_effective REAL NOT NULL CHECK (sigma_effective > 0),
+      steps INTEGER NOT NULL CHECK (steps > 0),
+      accountant TEXT NOT NULL,
+      registered TEXT NOT NULL,
+      UNIQUE (source, name)
+    );
+    ALTER TABLE sources ADD COLUMN rule TEXT CHECK (rule IN ('filter', 'plans'));
+    ALTER TABLE runs ADD COLUMN plan INTEGER REFERENCES plans (id);
+    """ + (tables + ["chain"]).map(guardedTable).joined(),
+  ]
+
+  /// Triggers that keep rows as they were written: against accidents, not against the file's owner,
+  /// whose changes the chain makes visible.
+  private static func guardedTable(_ table: String) -> String {
+    ["UPDATE", "DELETE"].map { change in
+      """
+      CREATE TRIGGER \(table)_no_\(change.lowercased()) BEFORE \(change) ON \(table)
+      BEGIN SELECT RAISE(ABORT, 'a ledger only grows'); END;
+
+      """
+    }.joined()
+  }
+}

@@ -1,0 +1,119 @@
+import DPAccounting
+import DPLedger
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+
+@Suite struct LedgerTests {
+  private func mode(_ path: String) throws -> Int {
+    let attributes = try FileManager.default.attributesOfItem(atPath: path)
+    return (attributes[.posixPermissions] as? Int ?? 0) & 0o777
+  }
+
+  @Test func onlyTheOwnerReadsTheFiles() throws {
+    let fixture = try LedgerFixture()
+    try fixture.register("people", roomFor: 10)
+    #expect(try fixture.folder.names == ["ledger", "ledger-shm", "ledger-wal"])
+    for name in try fixture.folder.names {
+      #expect(try mode(fixture.folder.file(name)) == 0o600)
+    }
+  }
+
+  @Test func everyCommitIsSyncedInWALMode() throws {
+    let fixture = try LedgerFixture()
+    for ledger in [fixture.ledger, try Ledger(path: fixture.path)] {
+      #expect(try ledger.pragma("journal_mode") == "wal")
+      #expect(try ledger.pragma("synchronous") == "2")
+      #expect(try ledger.pragma("foreign_keys") == "1")
+    }
+  }
+
+  @Test func aLedgerIsNeverOverwrittenAndLeavesNothingHalfMade() throws {
+    let fixture = try LedgerFixture()
+    #expect(ledgerCode { _ = try Ledger.create(path: fixture.path) } == .alreadyExists)
+    let absent = fixture.folder.file("no/ledger")
+    #expect(ledgerCode { _ = try Ledger.create(path: absent) } == .cannotCreate)
+    #expect(ledgerCode { _ = try Ledger(path: absent) } == .missing)
+    #expect(try fixture.folder.names.allSatisfy { !$0.hasSuffix(".partial") })
+  }
+
+  /// Foundation's own splitting of paths traps on names of one letter.
+  @Test func namesMayBeShort() throws {
+    let folder = try ScratchFolder()
+    _ = try Ledger.create(path: folder.file("l"))
+    for path in ["", ".", "..", folder.path + "/"] {
+      #expect(ledgerCode { _ = try Ledger.create(path: path) } == .cannotCreate)
+    }
+  }
+
+  @Test func otherFilesAreNoLedgers() throws {
+    let folder = try ScratchFolder()
+    for contents in [[], Array("age,employed\n41,1\n".utf8), [UInt8](repeating: 7, count: 5000)] {
+      let path = try folder.write(contents, to: "file")
+      #expect(ledgerCode { _ = try Ledger(path: path) } == .notALedger)
+    }
+  }
+
+  @Test func aLaterVersionIsRefused() throws {
+    let fixture = try LedgerFixture()
+    let queue = try DatabaseQueue(path: fixture.path)
+    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
+    #expect(ledgerCode { _ = try Ledger(path: fixture.path) } == .notALedger)
+  }
+
+  @Test func aLedgerOfVersionOneMigratesWithItsChain() throws {
+    let folder = try ScratchFolder()
+    let path = folder.file("old")
+    try Ledger.create(path: path, version: 1)
+    let head = try VersionOne(path: path).fill()
+    let ledger = try Ledger(path: path)
+    #expect(try ledger.pragma("user_version") == "2")
+    #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
+    let summary = try ledger.summary(accountant: RDPAccountant())
+    #expect(summary.sources.map(\.source.rule) == [.filter])
+    #expect(summary.sources.map(\.steps) == [7])
+    let account = try ledger.openAccount(run: "new", source: "people", contentHash: "1")
+    try account.reserve(0..<5, of: PoissonSubsampledGaussian(samplingRate: 0.1, noiseMultiplier: 2))
+    #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
+    #expect(try ledger.summary(accountant: RDPAccountant()).sources.map(\.steps) == [12])
+  }
+
+  @Test func epsilonMayChangeAndNothingElse() throws {
+    let fixture = try LedgerFixture()
+    let ledger = fixture.ledger
+    let (one, two) = (
+      try PrivacyTarget(epsilon: 1, delta: 1e-6), try PrivacyTarget(epsilon: 2, delta: 1e-6)
+    )
+    let first = try ledger.register(source: "people", target: one)
+    #expect(try ledger.register(source: "people", target: two).order == first.order)
+    #expect(try ledger.register(source: "people", target: one).target == one)
+    let otherDelta = try PrivacyTarget(epsilon: 1, delta: 1e-5)
+    for change: () throws -> Void in [
+      { try ledger.register(source: "people", target: otherDelta) },
+      { try ledger.register(source: "people", target: one, order: 3) },
+      { try ledger.register(source: "people", target: one, rule: .plans) },
+      { try ledger.register(source: "people", target: one, relation: .replace) },
+    ] {
+      #expect(ledgerCode(change) == .invalidRequest)
+    }
+    #expect(try ledger.verify().problems.isEmpty)
+  }
+
+  @Test(arguments: ["", "a\nb", String(repeating: "x", count: 201)])
+  func namesThatCannotBeShownAreRefused(name: String) throws {
+    let fixture = try LedgerFixture()
+    let target = try PrivacyTarget(epsilon: 1, delta: 1e-6)
+    #expect(
+      ledgerCode { try fixture.ledger.register(source: name, target: target) } == .invalidRequest)
+  }
+
+  @Test func anUnknownSourceIsToldHowToBeRegistered() throws {
+    let fixture = try LedgerFixture()
+    let error = #expect(throws: LedgerError.self) {
+      try fixture.ledger.openAccount(run: "run", source: "people")
+    }
+    #expect(error?.code == .unknownName)
+    #expect(error?.message.contains("fastdp ledger register") == true)
+  }
+}

@@ -1,0 +1,63 @@
+import DPAccounting
+import DPLedger
+import Testing
+
+/// The promise: steps that fit a filter are worth at most ε by the conversion at its order, and one
+/// more would be worth more.
+@Suite struct RenyiFilterTests {
+  @Test(
+    arguments: [(0.1, 1e-10), (0.1, 1e-5), (1, 1e-6), (8, 1e-10), (8, 1e-5)],
+    [(q: 1, sigma: 4), (q: 0.01, sigma: 0.8), (q: 1e-4, sigma: 1.5)])
+  func theLastStepThatFitsIsTheLastWithinEpsilon(
+    budget: (epsilon: Double, delta: Double), step: (q: Double, sigma: Double)
+  ) throws {
+    let (epsilon, delta) = budget
+    for relation in NeighbouringRelation.allCases {
+      let target = try PrivacyTarget(epsilon: epsilon, delta: delta)
+      let filter = try RenyiFilter(target)
+      let mechanism = try PoissonSubsampledGaussian(
+        samplingRate: step.q, noiseMultiplier: step.sigma, relation: relation)
+      let accountant = try RDPAccountant(orders: [filter.order])
+      let steps = filter.steps(of: filter.cost(of: mechanism), after: 0)
+      func spent(_ count: Int) throws -> Double {
+        try accountant.epsilon(of: [ComposedSteps(of: mechanism, count: count)], delta: delta).upper
+      }
+      #expect(try spent(steps) <= epsilon)
+      #expect(try spent(steps + 1) > epsilon)
+    }
+  }
+
+  @Test(arguments: [0.01, 0.3, 1, 3, 20], [1e-15, 1e-6, 0.1])
+  func theSuggestedOrderIsTheBestForAGaussian(epsilon: Double, delta: Double) throws {
+    let target = try PrivacyTarget(epsilon: epsilon, delta: delta)
+    let filter = try RenyiFilter(target)
+    let mechanism = try PoissonSubsampledGaussian(samplingRate: 1, noiseMultiplier: 500)
+    let best = filter.steps(of: filter.cost(of: mechanism), after: 0)
+    for order in RDPAccountant.defaultOrders {
+      guard let other = try? RenyiFilter(target, order: order) else { continue }
+      #expect(other.steps(of: other.cost(of: mechanism), after: 0) <= best)
+    }
+  }
+
+  @Test func roomShrinksByWhatIsSpent() throws {
+    let filter = try RenyiFilter(PrivacyTarget(epsilon: 1, delta: 1e-6), order: 20)
+    let cost = filter.limit / 10.5
+    #expect(filter.steps(of: cost, after: 0) == 10)
+    #expect(filter.steps(of: cost, after: 4 * cost) == 6)
+    #expect(filter.steps(of: cost, after: filter.limit) == 0)
+    #expect(filter.steps(of: cost, after: 2 * filter.limit) == 0)
+    #expect(filter.steps(of: 0, after: 0) == .max)
+  }
+
+  @Test(arguments: [0.5, 1, 1.05, .nan, .infinity, 1e6])
+  func ordersOutOfRangeAreRefused(order: Double) throws {
+    let target = try PrivacyTarget(epsilon: 1, delta: 1e-6)
+    #expect(throws: PrivacyError.self) { try RenyiFilter(target, order: order) }
+  }
+
+  @Test func anOrderThatCannotGiveTheBudgetIsRefused() throws {
+    let target = try PrivacyTarget(epsilon: 0.1, delta: 1e-6)
+    let error = #expect(throws: PrivacyError.self) { try RenyiFilter(target, order: 8) }
+    #expect(error?.code == .unreachableTarget)
+  }
+}

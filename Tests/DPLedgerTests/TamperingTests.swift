@@ -1,0 +1,156 @@
+import DPAccounting
+import DPLedger
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+
+/// The promise: whatever is changed in a ledger's file by other means, `verify` says so.
+@Suite struct TamperingTests {
+  private static let tables = [
+    "ledger", "sources", "budgets", "contents", "plans", "runs", "charges", "chain",
+  ]
+
+  /// A ledger with rows in every table; the head that a run kept.
+  private func filled() throws -> (fixture: LedgerFixture, head: String) {
+    let fixture = try LedgerFixture()
+    let target = try PrivacyTarget(epsilon: 2, delta: 1e-6)
+    try fixture.register("x", roomFor: 50)
+    try fixture.ledger.register(source: "y", target: target, rule: .plans)
+    try fixture.ledger.register(
+      plan: "p", ComposedSteps(of: fixture.mechanism(), count: 9), source: "y",
+      accountant: RDPAccountant())
+    let first = try fixture.ledger.openAccount(run: "a", source: "x", contentHash: "1")
+    try first.reserve(0..<10, of: fixture.mechanism())
+    try first.release(5..<10)
+    let second = try fixture.ledger.openAccount(run: "b", source: "y", plan: "p")
+    try second.reserve(0..<4, of: fixture.mechanism())
+    return (fixture, second.head ?? "")
+  }
+
+  private func queue(_ fixture: LedgerFixture) throws -> DatabaseQueue {
+    try DatabaseQueue(path: fixture.path)
+  }
+
+  @Test func everyTableIsTried() throws {
+    let (fixture, _) = try filled()
+    let names = try queue(fixture).read {
+      try String.fetchSet($0, sql: "SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    #expect(names == Set(Self.tables))
+  }
+
+  /// Changes a copy of a ledger behind its back, and verifies it.
+  private func problems(
+    _ fixture: LedgerFixture, heads: [(name: String, hash: String)] = [],
+    _ change: (Database) throws -> Void
+  ) throws -> [String] {
+    let copy = fixture.folder.file("copy")
+    for end in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: copy + end) }
+    _ = try fixture.ledger.pragma("wal_checkpoint(TRUNCATE)")
+    try FileManager.default.copyItem(atPath: fixture.path, toPath: copy)
+    var configuration = Configuration()
+    configuration.foreignKeysEnabled = false
+    let queue = try DatabaseQueue(path: copy, configuration: configuration)
+    try queue.writeWithoutTransaction { db in
+      try db.execute(sql: "PRAGMA ignore_check_constraints = ON")
+      for table in Self.tables {
+        try db.execute(sql: "DROP TRIGGER \(table)_no_update; DROP TRIGGER \(table)_no_delete")
+      }
+      try change(db)
+    }
+    try queue.close()
+    return try Ledger(path: copy).verify(heads: heads).problems
+  }
+
+  @Test func anUntouchedCopyIsRight() throws {
+    let (fixture, head) = try filled()
+    #expect(try problems(fixture, heads: [("run", head)]) { _ in }.isEmpty)
+  }
+
+  @Test func everyColumnOfEveryRowCounts() throws {
+    let (fixture, _) = try filled()
+    var cases = 0
+    for table in Self.tables {
+      let rows = try queue(fixture).read { db in
+        try Row.fetchAll(db, sql: "SELECT rowid AS key, * FROM \(table)")
+      }
+      #expect(!rows.isEmpty)
+      for row in rows {
+        for (column, value) in row.dropFirst() {
+          let found = try problems(fixture) { db in
+            try db.execute(
+              sql: "UPDATE \(table) SET \(column) = ? WHERE rowid = ?",
+              arguments: [Self.other(value), row["key"]])
+          }
+          #expect(!found.isEmpty, "\(table).\(column) of row \(row)")
+          cases += 1
+        }
+      }
+    }
+    #expect(cases > 100)
+  }
+
+  /// Another value of the same type.
+  private static func other(_ value: DatabaseValue) -> any DatabaseValueConvertible {
+    switch value.storage {
+    case .null: 1
+    case .int64(let number): number + 1000
+    case .double(let number): number.nextUp
+    case .string(let text): text + "x"
+    case .blob(let data): data + [0]
+    }
+  }
+
+  @Test func everyRowIsMissed() throws {
+    let (fixture, _) = try filled()
+    for table in Self.tables {
+      let count = try queue(fixture).read {
+        try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM \(table)")
+      }
+      for row in 1...(count ?? 1) {
+        let found = try problems(fixture) { db in
+          try db.execute(sql: "DELETE FROM \(table) WHERE rowid = ?", arguments: [row])
+        }
+        #expect(!found.isEmpty, "\(table) without row \(row)")
+      }
+    }
+  }
+
+  @Test func anAddedRowIsNoticed() throws {
+    let (fixture, _) = try filled()
+    let found = try problems(fixture) { db in
+      try db.execute(
+        sql: """
+          INSERT INTO budgets (source, epsilon, delta, registered)
+          SELECT source, 100, delta, registered FROM budgets WHERE id = 1
+          """)
+    }
+    #expect(!found.isEmpty)
+  }
+
+  @Test func onlyTheRunsRecordMissesACutOffEnd() throws {
+    let (fixture, head) = try filled()
+    func cut(_ db: Database) throws {
+      try db.execute(
+        sql: """
+          DELETE FROM charges WHERE id = (SELECT MAX(id) FROM charges);
+          DELETE FROM chain WHERE position = (SELECT MAX(position) FROM chain)
+          """)
+    }
+    #expect(try problems(fixture, cut).isEmpty)
+    #expect(try problems(fixture, heads: [("run", head)], cut).count == 1)
+  }
+
+  @Test func rowsCannotBeChangedByAccident() throws {
+    let (fixture, _) = try filled()
+    for table in Self.tables {
+      for change in ["UPDATE \(table) SET rowid = 77", "DELETE FROM \(table)"] {
+        #expect(throws: (any Error).self) {
+          try queue(fixture).write { try $0.execute(sql: change) }
+        }
+      }
+    }
+    #expect(try fixture.ledger.verify().problems.isEmpty)
+  }
+}
