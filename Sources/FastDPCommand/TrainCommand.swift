@@ -61,11 +61,16 @@ struct TrainCommand: ParsableCommand {
     let dataset = try Dataset.open(
       data, schema: options.table.loadSchema(), options: options.table.prepareOptions,
       onMessage: Console.message)
-    let accountant = (options.accountant ?? .rdp).accountant
+    var name = options.accountant ?? .pld
     var training = try options.trainingOptions()
     if resume, let directory {
-      training = try training.resuming(Trainer.plan(of: directory), given: options)
+      let plan = try Trainer.plan(of: directory)
+      training = training.resuming(plan, given: options)
+      // A run goes on by the method it was planned with.
+      let planned = plan.privacy.flatMap { AccountantName(rawValue: $0.accountant) }
+      name = options.accountant ?? planned ?? name
     }
+    let accountant = name.accountant
     let plan = try TrainingPlan(training, dataset: dataset, accountant: accountant)
     for warning in plan.warnings { Console.message("warning: \(warning)") }
     guard let directory, !planOnly else { return show(plan) }
