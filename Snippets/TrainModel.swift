@@ -15,7 +15,7 @@ var options = TrainingOptions()
 options.privacy = .epsilon(1)
 options.hidden = [32]
 
-let accountant = RDPAccountant()
+let accountant = PLDAccountant()
 let plan = try TrainingPlan(options, dataset: dataset, accountant: accountant)
 print("sigma \(plan.privacy?.noiseMultiplier ?? 0), \(plan.steps) steps")
 

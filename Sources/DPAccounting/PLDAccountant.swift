@@ -152,7 +152,7 @@ public struct PLDAccountant: PrivacyAccountant {
 
   /// The ε of T steps of one mechanism as a function of T.
   ///
-  /// T is rounded up to a number of at most seven binary digits, by less than 1.6 %; each such ε is
+  /// T is rounded up to a number of at most six binary digits, by less than 3.2 %; each such ε is
   /// computed when it is first asked for and kept, so a call costs about 10 ms or nothing.
   ///
   /// - Parameters:
@@ -174,9 +174,9 @@ public struct PLDAccountant: PrivacyAccountant {
     }
   }
 
-  /// The least number not below `steps` that has at most seven binary digits before its zeros.
+  /// The least number not below `steps` that has at most six binary digits before its zeros.
   static func roundedUp(_ steps: Int) -> Int {
-    let shift = max(0, Int.bitWidth - steps.leadingZeroBitCount - 7)
+    let shift = max(0, Int.bitWidth - steps.leadingZeroBitCount - 6)
     return ((steps - 1) >> shift + 1) << shift
   }
 }

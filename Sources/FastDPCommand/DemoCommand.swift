@@ -92,7 +92,7 @@ struct DemoCommand: ParsableCommand {
     var options = TrainingOptions()
     options.privacy = privacy
     options.delta = 1e-6
-    let accountant = RDPAccountant()
+    let accountant = PLDAccountant()
     var control = TrainingControl()
     control.shouldStop = { ProcessControl.isStopRequested }
     control.onProgress = TrainReport.show

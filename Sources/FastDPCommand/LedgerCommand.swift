@@ -111,7 +111,7 @@ struct LedgerRegisterCommand: ParsableCommand {
   @Option(help: "T, the most steps of the plan.")
   var steps: Int?
 
-  @Option(help: "The method that composes plans: rdp. (default: rdp)")
+  @Option(help: "The method that composes plans: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
   @OptionGroup var output: OutputOptions
@@ -142,7 +142,7 @@ struct LedgerRegisterCommand: ParsableCommand {
         "a plan needs --sampling-rate, --noise-multiplier and --steps, and no budget of its own")
     }
     let ledger = try ledger.open()
-    let accountant = (accountant ?? .rdp).accountant
+    let accountant = (accountant ?? .pld).accountant
     let known = try ledger.summary(of: source, accountant: accountant).sources[0].source
     let mechanism = try PoissonSubsampledGaussian(
       samplingRate: samplingRate, noiseMultiplier: noiseMultiplier,
@@ -186,14 +186,14 @@ struct LedgerShowCommand: ParsableCommand {
   @Argument(help: "Only this source.")
   var source: String?
 
-  @Option(help: "The method that composes what was charged: rdp. (default: rdp)")
+  @Option(help: "The method that composes what was charged: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
   @OptionGroup var output: OutputOptions
 
   func run() throws {
     let summary = try ledger.open().summary(
-      of: source, accountant: (accountant ?? .rdp).accountant)
+      of: source, accountant: (accountant ?? .pld).accountant)
     if output.json { return Console.print(LedgerReport.json(summary)) }
     Console.print([
       ("ledger", ledger.file), ("entries", summary.entries.grouped), ("head", summary.head),

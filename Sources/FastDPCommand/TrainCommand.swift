@@ -63,11 +63,16 @@ struct TrainCommand: ParsableCommand {
     }
     let directory = try runDirectory()
     let dataset = try options.table.open(data)
-    let accountant = (options.accountant ?? .rdp).accountant
+    var name = options.accountant ?? .pld
     var training = try options.trainingOptions()
     if resume, let directory {
-      training = try training.resuming(Trainer.plan(of: directory), given: options)
+      let plan = try Trainer.plan(of: directory)
+      training = training.resuming(plan, given: options)
+      // A run goes on by the method it was planned with.
+      let planned = plan.privacy.flatMap { AccountantName(rawValue: $0.accountant) }
+      name = options.accountant ?? planned ?? name
     }
+    let accountant = name.accountant
     let plan = try TrainingPlan(training, dataset: dataset, accountant: accountant)
     for warning in plan.warnings { Console.message("warning: \(warning)") }
     if try ledger.register(plan, accountant) { return show(plan) }

@@ -51,7 +51,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "The kind of noise: gaussian, discrete (exact, slower). (default: gaussian)")
   var noise: NoiseKind?
 
-  @Option(help: "The method that computes ε: rdp. (default: rdp)")
+  @Option(help: "The method that computes ε: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
   @Option(help: "At most so many threads; this version trains on one.")

@@ -269,7 +269,7 @@ import Testing
     #expect(one.upper >= row.lower ?? 0)
     let three = try epsilon(3)
     #expect(try #require(three.lower) > one.upper)
-    // Three rows are not worse than three times as much noise less at full participation together.
+    // Three rows cost more than twice what one costs.
     #expect(try #require(three.lower) > 2 * one.upper)
   }
 }
