@@ -268,7 +268,7 @@ package final class Ledger {
   @discardableResult
   package func register(
     plan name: String, _ steps: ComposedSteps, source sourceName: String,
-    accountant: some PrivacyAccountant
+    accountant: any PrivacyAccountant
   ) throws -> EpsilonBounds {
     try Ledger.check(name: name, of: "plan")
     guard steps.count > 0 else {

@@ -88,7 +88,7 @@ extension Ledger {
   /// - Throws: ``LedgerError``, ``PrivacyError`` where a row was changed to nonsense.
   /// - Complexity: O(charges), and the accountant's time for each source.
   package func summary(
-    of name: String? = nil, accountant: some PrivacyAccountant
+    of name: String? = nil, accountant: any PrivacyAccountant
   ) throws -> LedgerSummary {
     try read { db in
       let head = try HashChain.head(db)
@@ -101,7 +101,7 @@ extension Ledger {
   }
 
   private func summary(
-    of source: LedgerSource, _ accountant: some PrivacyAccountant, _ db: Database
+    of source: LedgerSource, _ accountant: any PrivacyAccountant, _ db: Database
   ) throws -> SourceSummary {
     var spending = Spending(of: source)
     try spending.update(db)

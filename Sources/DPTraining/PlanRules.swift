@@ -147,7 +147,7 @@ enum PlanRules {
   ///
   /// - Parameters:
   ///   - plan: A plan that may have been read from anywhere.
-  ///   - accountant: The method that it names.
+  ///   - base: The accountant of Gaussian steps that it names.
   /// - Throws: ``TrainingError`` when they are not.
   static func check(_ plan: TrainingPlan, accountant base: any PrivacyAccountant) throws {
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else { return }

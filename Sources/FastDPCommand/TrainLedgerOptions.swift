@@ -36,7 +36,7 @@ struct TrainLedgerOptions: ParsableArguments {
   /// Registers the plan where that is asked for.
   ///
   /// - Returns: Whether it was.
-  func register(_ plan: TrainingPlan, _ accountant: some PrivacyAccountant) throws -> Bool {
+  func register(_ plan: TrainingPlan, _ accountant: any PrivacyAccountant) throws -> Bool {
     guard let ledger, let registerPlan else { return false }
     let steps = try ComposedSteps(of: try mechanism(of: plan), count: plan.steps)
     try Ledger(path: ledger).register(

@@ -51,7 +51,7 @@ struct ContractTests {
     #expect(outcome.errors.isEmpty)
     let result = try outcome.json()
     expectKeys(result, Self.run)
-    #expect(result["accountant"] as? String == "rdp")
+    #expect(result["accountant"] as? String == "pld")
     #expect(try outcome.number("epsilon") <= 2 && outcome.number("epsilon") > 1.9)
     #expect(try outcome.number("delta") == 1e-5 && outcome.number("steps") == 20)
     #expect(try outcome.number("clip") == 1 && outcome.number("batchSize") == 256)

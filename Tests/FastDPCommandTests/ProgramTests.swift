@@ -104,7 +104,7 @@ struct ProgramTests {
       (["train", "d", "--out", "r", "--neighbouring", "next-door"], "next-door"),
       (["train", "d", "--out", "r", "--checkpoint-every", "soon"], "soon"),
       (["prepare", "t.csv", "--out", "d", "--delimiter", "::"], "::"),
-      (["privacy", "epsilon", "--steps", "3"], "--sampling-rate"),
+      (["privacy", "epsilon", "--steps", "3"], "--noise-multiplier"),
     ])
   func unknownUsageIsRefused(arguments: [String], named: String) throws {
     let folder = try ScratchFolder()
