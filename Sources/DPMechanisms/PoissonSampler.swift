@@ -39,10 +39,8 @@ public struct PoissonSampler: RecordSampler {
   /// q, which the accountant may use.
   public let samplingRate: SamplingRate
 
-  private var stream: KeyStream
-  private var overflow: KeyStream
-  /// Cipher blocks of `stream` that belong to each (step, block of records).
-  private let cipherBlocksPerBlock: Int
+  /// A substream for each (step, block of records).
+  private var words: SubstreamGenerator
 
   /// Opens a run's sample.
   ///
@@ -62,11 +60,11 @@ public struct PoissonSampler: RecordSampler {
     }
     self.blocks = blocks
     self.samplingRate = samplingRate
-    stream = KeyStream(key, domain: .sampling)
-    overflow = KeyStream(key, domain: .samplingOverflow)
     let mean = q * Double(blocks.size)
-    let words = q < PoissonSampler.comparisonRate ? mean + 4 * mean.squareRoot() + 4 : mean / q
-    cipherBlocksPerBlock = q == 0 ? 0 : Int((words / 2).rounded(.up))
+    let count = q < PoissonSampler.comparisonRate ? mean + 4 * mean.squareRoot() + 4 : mean / q
+    words = SubstreamGenerator(
+      key, domain: .sampling, overflow: .samplingOverflow,
+      blocks: q == 0 ? 0 : Int((count / 2).rounded(.up)))
   }
 
   /// The rate from which records are compared one by one.
@@ -81,28 +79,26 @@ public struct PoissonSampler: RecordSampler {
   public mutating func appendSample(step: Int, block: Int, to records: inout [UInt32]) {
     precondition(step >= 0, "step is \(step)")
     let range = blocks.range(of: block)
+    words.begin(UInt128(step) * UInt128(blocks.count) + UInt128(block))
     let q = samplingRate.value
     if q == 1 {
       records.append(contentsOf: range.lazy.map { UInt32($0) })
     } else if q >= PoissonSampler.comparisonRate {
-      compareEach(of: range, at: cursor(step, block), into: &records)
+      compareEach(of: range, into: &records)
     } else if q > 0 {
-      skip(through: range, at: cursor(step, block), into: &records)
+      skip(through: range, into: &records)
     }
   }
 
-  private mutating func skip(
-    through range: Range<Int>, at start: WordCursor, into records: inout [UInt32]
-  ) {
+  private mutating func skip(through range: Range<Int>, into records: inout [UInt32]) {
     let q = samplingRate.value
     let logSurvival = log1p(-(q * (1 - 0x1p-24) - 0x1p-48))
     // A skip as long as this is cut and drawn anew, which changes nothing (a geometric skip has no
     // memory) and keeps every uniform away from the few smallest values, where 64 bits are coarse.
     let longest = Int(4 / q) + 1
-    var cursor = start
     var next = range.lowerBound
     while next < range.upperBound {
-      let uniform = (Double(word(&cursor)) + 1) * 0x1p-64
+      let uniform = (Double(words.next()) + 1) * 0x1p-64
       let gap = log(uniform) / logSurvival
       guard gap < Double(longest) else {
         next += longest
@@ -115,38 +111,11 @@ public struct PoissonSampler: RecordSampler {
     }
   }
 
-  private mutating func compareEach(
-    of range: Range<Int>, at start: WordCursor, into records: inout [UInt32]
-  ) {
+  private mutating func compareEach(of range: Range<Int>, into records: inout [UInt32]) {
     // ⌊q·2⁶⁴⌋ of the 2⁶⁴ words are below the threshold, so the probability is at most q.
     let threshold = UInt64(samplingRate.value * 0x1p64)
-    var cursor = start
-    for record in range where word(&cursor) < threshold {
+    for record in range where words.next() < threshold {
       records.append(UInt32(record))
     }
-  }
-
-  /// A place among the words of one (step, block): first its own share of the stream, then a region
-  /// of the overflow stream that is as long as any block could need.
-  private struct WordCursor {
-    let start: UInt128
-    let overflowStart: UInt128
-    var index = 0
-  }
-
-  private func cursor(_ step: Int, _ block: Int) -> WordCursor {
-    let place = UInt128(step) * UInt128(blocks.count) + UInt128(block)
-    return WordCursor(start: place * UInt128(cipherBlocksPerBlock), overflowStart: place << 33)
-  }
-
-  private mutating func word(_ cursor: inout WordCursor) -> UInt64 {
-    defer { cursor.index += 1 }
-    let cipherBlock = cursor.index / 2
-    let words =
-      cipherBlock < cipherBlocksPerBlock
-      ? stream.words(at: cursor.start + UInt128(cipherBlock))
-      : overflow.words(
-        at: cursor.overflowStart + UInt128(cipherBlock - cipherBlocksPerBlock))
-    return cursor.index % 2 == 0 ? words.0 : words.1
   }
 }
