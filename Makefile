@@ -10,7 +10,7 @@ demo: setup
 	$(PROGRAM) demo --out .build/demo --overwrite
 
 test: setup lint
-	$(SWIFT) test -c release --disable-testable-imports
+	@SWIFT="$(SWIFT)" scripts/test
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks

@@ -25,13 +25,16 @@ package final class TinyDisk {
   /// Whether this process may make one.
   package static let isAvailable = (try? TinyDisk(kilobytes: 16)) != nil
 
-  /// Takes all the space that is left.
+  /// Takes all the space that is left, beside what it took before.
   ///
   /// - Throws: What Foundation throws, other than that there is no space.
   package func fill() throws {
-    _ = FileManager.default.createFile(atPath: filler, contents: nil)
+    if !FileManager.default.fileExists(atPath: filler) {
+      _ = FileManager.default.createFile(atPath: filler, contents: nil)
+    }
     let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: filler))
     defer { try? handle.close() }
+    try handle.seekToEnd()
     let block = Data(count: 4096)
     while (try? handle.write(contentsOf: block)) != nil {}
   }
