@@ -166,6 +166,8 @@ public enum Calibration {
   public static func roundedUp(_ value: Double, significantDigits: Int) -> Double {
     guard value > 0, value.isFinite else { return value }
     let scale = pow(10, Double(significantDigits - 1) - floor(log10(value)))
+    // Below 1e-300 there may be no such power; the value itself is no less than the value.
+    guard scale.isFinite else { return value }
     let rounded = (value * scale).rounded(.up) / scale
     return rounded >= value ? rounded : rounded.nextUp
   }
