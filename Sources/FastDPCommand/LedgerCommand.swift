@@ -252,10 +252,12 @@ struct LedgerChargeCommand: ParsableCommand {
     guard steps > 0, `repeat` > 0, steps <= Int.max / `repeat` else {
       throw CommandError.usage("--steps and --repeat must be at least 1")
     }
+    // Checked before the ledger is opened: an account is an entry of its own.
+    let rate = try SamplingRate(samplingRate)
+    let noise = try NoiseMultiplier(noiseMultiplier)
     let account = try ledger.open().openAccount(run: runName, source: source, plan: plan)
-    let mechanism = try PoissonSubsampledGaussian(
-      samplingRate: samplingRate, noiseMultiplier: noiseMultiplier,
-      relation: neighbouring ?? account.source.relation)
+    let mechanism = PoissonSubsampledGaussian(
+      samplingRate: rate, noiseMultiplier: noise, relation: neighbouring ?? account.source.relation)
     for index in 0..<`repeat` {
       try account.reserve(index * steps..<(index + 1) * steps, of: mechanism)
       if let charge = account.lastCharge { acknowledge(charge) }
