@@ -56,8 +56,9 @@ struct PrivacyCurveCommand: ParsableCommand {
       let upper = Calibration.roundedUp(bounds.upper, significantDigits: 8)
       return Point(steps: count, bounds: EpsilonBounds(upper: upper, lower: bounds.lower))
     }
-    if options.output.json { return printJSON(curve) }
-    csv ? printCSV(curve) : printPlot(curve)
+    guard options.output.json || csv else { return printPlot(curve) }
+    options.labelNumbers()
+    csv ? printCSV(curve) : printJSON(curve)
   }
 
   private func printJSON(_ curve: [Point]) {

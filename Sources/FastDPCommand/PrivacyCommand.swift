@@ -55,9 +55,16 @@ struct PrivacyOptions: ParsableArguments {
     return proving.accountant
   }
 
+  /// Says of numbers that stand without words what they are not.
+  func labelNumbers() {
+    guard method == .gdp else { return }
+    Console.message("warning: gdp is the central limit, \(GaussianApproximation.caveat)")
+  }
+
   /// Prints members as JSON, or rows for people.
   func print(_ members: [(String, JSONValue)], _ rows: [(String, String)]) {
     guard !output.json else {
+      labelNumbers()
       return Console.print(.object(members + [("accountant", .string(method.rawValue))]))
     }
     let caveat = method == .gdp ? " (\(GaussianApproximation.caveat))" : ""
