@@ -12,6 +12,7 @@ enum ExitStatus {
   static let usage: Int32 = 64
   static let badData: Int32 = 65
   static let missingInput: Int32 = 66
+  static let unavailable: Int32 = 69
   static let internalFault: Int32 = 70
   static let cannotCreate: Int32 = 73
   static let inputOutput: Int32 = 74

@@ -20,13 +20,15 @@ struct FastDPCommand: ParsableCommand {
       'fastdp demo' does all of it on a synthetic census of 1,224,000 rows.
       'fastdp SUBCOMMAND --help' has every option, with examples.
 
-      Exit status: 0 done; 64 usage; 65 bad input data; 66 input missing; 70 internal fault; \
-      73 cannot create output; 74 I/O error; 77 privacy budget refused; 130 interrupted.
+      Exit status: 0 done; 64 usage; 65 bad input data; 66 input missing; 69 a peer is \
+      unavailable; 70 internal fault; 73 cannot create output; 74 I/O error; 77 privacy budget \
+      refused; 130 interrupted.
       """,
     version: Version.current,
     subcommands: [
       DemoCommand.self, SchemaCommand.self, PrepareCommand.self, TrainCommand.self,
       EvaluateCommand.self, PredictCommand.self, PrivacyCommand.self, LedgerCommand.self,
+      BenchCommand.self,
     ])
 
   static func main() {

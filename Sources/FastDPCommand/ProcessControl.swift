@@ -25,6 +25,9 @@ enum ProcessControl {
     }
   }
 
+  /// Makes writing to a program that has ended an error instead of this program's end.
+  static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+
   /// Keeps keys out of core files.
   static func disableCoreDumps() {
     var limit = rlimit(rlim_cur: 0, rlim_max: 0)

@@ -5,7 +5,9 @@ import Testing
 struct ProgramTests {
   private static let subcommands = [
     ["schema"], ["prepare"], ["train"], ["evaluate"], ["predict"], ["demo"],
-    ["privacy", "epsilon"], ["privacy", "noise"],
+    ["privacy", "epsilon"], ["privacy", "delta"], ["privacy", "noise"], ["privacy", "steps"],
+    ["privacy", "curve"], ["ledger", "init"], ["ledger", "register"], ["ledger", "show"],
+    ["ledger", "charge"], ["ledger", "verify"], ["ledger", "export"], ["bench", "privacy"],
   ]
 
   /// The options of each subcommand by the design, those of later versions left out.
@@ -20,7 +22,7 @@ struct ProgramTests {
       "--activation", "--epsilon", "--noise-multiplier", "--non-private", "--delta", "--clip",
       "--batch-size", "--epochs", "--steps", "--learning-rate", "--optimizer", "--neighbouring",
       "--noise", "--accountant", "--threads", "--checkpoint-every", "--resume", "--overwrite",
-      "--plan-only", "--insecure-seed", "--json",
+      "--plan-only", "--insecure-seed", "--ledger", "--ledger-plan", "--register-plan", "--json",
     ],
     "evaluate": ["--schema", "--json"],
     "predict": ["--out", "--delimiter"],
@@ -33,6 +35,31 @@ struct ProgramTests {
       "--sampling-rate", "--epsilon", "--steps", "--delta", "--accountant", "--neighbouring",
       "--json",
     ],
+    "delta": [
+      "--sampling-rate", "--noise-multiplier", "--steps", "--epsilon", "--accountant",
+      "--neighbouring", "--json",
+    ],
+    "steps": [
+      "--sampling-rate", "--noise-multiplier", "--epsilon", "--delta", "--accountant",
+      "--neighbouring", "--json",
+    ],
+    "curve": [
+      "--sampling-rate", "--noise-multiplier", "--steps", "--delta", "--points", "--csv",
+      "--accountant", "--neighbouring", "--json",
+    ],
+    "init": ["--json"],
+    "register": [
+      "--epsilon", "--delta", "--rule", "--neighbouring", "--order", "--plan", "--sampling-rate",
+      "--noise-multiplier", "--steps", "--accountant", "--json",
+    ],
+    "show": ["--accountant", "--json"],
+    "charge": [
+      "--sampling-rate", "--noise-multiplier", "--steps", "--neighbouring", "--plan", "--run",
+      "--repeat", "--json",
+    ],
+    "verify": ["--head", "--json"],
+    "export": ["--json"],
+    "privacy": ["--peers", "--repeat", "--json"],
   ]
 
   /// Help names every option and shows how the subcommand is used.
@@ -56,7 +83,7 @@ struct ProgramTests {
     for subcommand in Self.subcommands {
       #expect(help.output.contains("\n  \(subcommand[0]) "), "\(subcommand)")
     }
-    for status in ["64", "65", "66", "70", "73", "74", "77", "130"] {
+    for status in ["64", "65", "66", "69", "70", "73", "74", "77", "130"] {
       #expect(help.output.contains(status))
     }
   }
