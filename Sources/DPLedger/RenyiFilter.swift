@@ -24,8 +24,8 @@ package struct RenyiFilter: Hashable, Sendable {
   /// What the divergences of order α may add up to, in nats, rounded down.
   package let limit: Double
 
-  /// The orders there can be: below, the conversion is worthless; above, it costs much time.
-  package static let orders = 1.1...100_000.0
+  /// The orders there can be: below, the conversion is worthless; above, ``RDPAccountant`` has none.
+  package static let orders = 1.1...10_000.0
 
   /// Makes the filter of a budget.
   ///
@@ -48,7 +48,7 @@ package struct RenyiFilter: Hashable, Sendable {
       throw PrivacyError(
         .unreachableTarget,
         "epsilon \(target.epsilon) at delta \(target.delta) is out of reach of order \(order); "
-          + "leave the order out, or choose a larger one")
+          + "leave the order out, or choose a larger one or a larger budget")
     }
   }
 

@@ -1,5 +1,6 @@
 import DPAccounting
 import DPLedger
+import Foundation
 import Testing
 
 /// The promise: steps that fit a filter are worth at most ε by the conversion at its order, and one
@@ -49,7 +50,21 @@ import Testing
     #expect(filter.steps(of: 0, after: 0) == .max)
   }
 
-  @Test(arguments: [0.5, 1, 1.05, .nan, .infinity, 1e6])
+  /// An order that is accepted for a budget must have costs when the budget is charged.
+  @Test(arguments: [1e-4, 1e-3, 3e-3, 0.01], [1e-15, 1e-6, 0.01])
+  func tinyBudgetsHaveACostOrAreRefused(epsilon: Double, delta: Double) throws {
+    let step = try PoissonSubsampledGaussian(samplingRate: 1e-3, noiseMultiplier: 500)
+    do {
+      let filter = try RenyiFilter(PrivacyTarget(epsilon: epsilon, delta: delta))
+      let cost = filter.cost(of: step)
+      #expect(cost > 0 && cost < filter.limit)
+    } catch {
+      #expect(error.code == .unreachableTarget)
+      #expect(epsilon * RenyiFilter.orders.upperBound < -log(delta))
+    }
+  }
+
+  @Test(arguments: [0.5, 1, 1.05, .nan, .infinity, 10_001, 1e6])
   func ordersOutOfRangeAreRefused(order: Double) throws {
     let target = try PrivacyTarget(epsilon: 1, delta: 1e-6)
     #expect(throws: PrivacyError.self) { try RenyiFilter(target, order: order) }
