@@ -38,6 +38,11 @@ struct TrainLedgerOptions: ParsableArguments {
   /// - Returns: Whether it was.
   func register(_ plan: TrainingPlan, _ accountant: any PrivacyAccountant) throws -> Bool {
     guard let ledger, let registerPlan else { return false }
+    guard plan.privacy?.noise != .discrete else {
+      throw CommandError.usage(
+        "plans are composed for Gaussian noise; leave --noise discrete out, or register the source "
+          + "with a filter, which needs no plans")
+    }
     let steps = try ComposedSteps(of: try mechanism(of: plan), count: plan.steps)
     try Ledger(path: ledger).register(
       plan: registerPlan, steps, source: plan.data.source, accountant: accountant)
@@ -55,7 +60,8 @@ struct TrainLedgerOptions: ParsableArguments {
     let mechanism = try mechanism(of: plan)
     let account = try Ledger(path: ledger).openAccount(
       run: folder.split(separator: "/").last.map(String.init) ?? folder, source: plan.data.source,
-      plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16))
+      plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16),
+      noise: plan.privacy?.noise ?? .gaussian)
     for warning in account.warnings { Console.message("warning: \(warning)") }
     // What a resumed run has left is known to its own record alone; its steps ask one by one.
     if !resumed { try account.checkRoom(for: plan.steps, of: mechanism) }

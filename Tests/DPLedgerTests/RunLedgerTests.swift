@@ -136,6 +136,28 @@ import Testing
     #expect(ledgerCode { try account.reserve(0..<1, of: other) } == .invalidRequest)
   }
 
+  /// Plans are composed for Gaussian noise, and filters of other orders have no proof for another.
+  @Test func discreteNoiseIsChargedWhereItsCostIsProved() throws {
+    let fixture = try LedgerFixture()
+    let ledger = fixture.ledger
+    let target = try PrivacyTarget(epsilon: 3, delta: 1e-6)
+    try ledger.register(source: "usual", target: target)
+    try ledger.register(source: "fraction", target: target, order: 10.5)
+    try ledger.register(source: "replaced", target: target, relation: .replace)
+    try ledger.register(source: "planned", target: target, rule: .plans)
+    let steps = try ComposedSteps(of: fixture.mechanism(), count: 4)
+    try ledger.register(plan: "p", steps, source: "planned", accountant: RDPAccountant())
+    _ = try ledger.openAccount(run: "a", source: "usual", noise: .discrete)
+    for (name, plan) in [("fraction", nil), ("replaced", nil), ("planned", "p")] {
+      _ = try ledger.openAccount(run: "a", source: name, plan: plan)
+      #expect(
+        ledgerCode {
+          _ = try ledger.openAccount(run: "a", source: name, plan: plan, noise: .discrete)
+        }
+          == .invalidRequest)
+    }
+  }
+
   @Test func otherRowsAndOtherNamesAreWarnedOf() throws {
     let fixture = try LedgerFixture()
     for name in ["x", "y"] { try fixture.register(name, roomFor: 10) }
