@@ -30,6 +30,9 @@ package struct LedgerSource: Hashable, Sendable {
   package let order: Double
   /// The budget that is in force.
   package let target: PrivacyTarget
+  /// The largest ε that was ever in force: what the source's rows are guaranteed, since steps may
+  /// have been taken, or left, because of results under it.
+  package let guaranteedEpsilon: Double
 }
 
 /// A number of steps that was registered before any of its source ran.
@@ -199,8 +202,9 @@ package final class Ledger {
 
   /// Registers a source of data with its budget, or changes the ε of one that is registered.
   ///
-  /// A filter holds at its order for any limit that it stops at, so ε may be raised or lowered
-  /// later; δ, the order, the relation and the rule stay.
+  /// Steps stop at the ε that is in force; what is guaranteed is the largest that ever was. δ, the
+  /// order, the relation and the rule stay. Once plans are registered, ε cannot be lowered: what
+  /// they cost together was agreed to.
   ///
   /// - Parameters:
   ///   - name: The name that prepared data carry: 1 to 200 bytes, without control characters.
@@ -228,6 +232,7 @@ package final class Ledger {
             "\(path): source '\(name)' is registered with other terms; only its epsilon may change")
         }
         if old.rule == .filter { _ = try RenyiFilter(target, order: old.order) }
+        try checkPlansKeep(target, old, db)
         try addBudget(target, source: old.id, db)
       } else {
         let filter = try RenyiFilter(target, order: order)
@@ -246,6 +251,19 @@ package final class Ledger {
       }
       return try knownSource(name, db)
     }
+  }
+
+  /// Refuses a budget below the one that plans were registered for, which would not stop them.
+  private func checkPlansKeep(
+    _ target: PrivacyTarget, _ source: LedgerSource, _ db: Database
+  ) throws {
+    guard source.rule == .plans, target.epsilon < source.target.epsilon,
+      try !plans(of: source, db).isEmpty
+    else { return }
+    throw LedgerError(
+      .invalidRequest,
+      "\(path): source '\(source.name)' has plans that were registered for epsilon "
+        + "\(source.target.epsilon); leave it, or make it larger")
   }
 
   private func addBudget(_ target: PrivacyTarget, source: Int64, _ db: Database) throws {
@@ -348,7 +366,9 @@ package final class Ledger {
     try Row.fetchAll(
       db,
       sql: """
-        SELECT sources.*, budgets.epsilon AS epsilon, budgets.delta AS delta FROM sources
+        SELECT sources.*, budgets.epsilon AS epsilon, budgets.delta AS delta,
+          (SELECT MAX(epsilon) FROM budgets WHERE budgets.source = sources.id) AS guaranteed
+        FROM sources
         JOIN budgets ON budgets.id =
           (SELECT MAX(id) FROM budgets WHERE budgets.source = sources.id)
         ORDER BY sources.id
@@ -376,7 +396,8 @@ package final class Ledger {
     else { throw changed("sources") }
     return LedgerSource(
       id: row["id"], name: row["name"], rule: rule, relation: relation, order: row["renyi_order"],
-      target: try PrivacyTarget(epsilon: row["epsilon"], delta: row["delta"]))
+      target: try PrivacyTarget(epsilon: row["epsilon"], delta: row["delta"]),
+      guaranteedEpsilon: row["guaranteed"])
   }
 
   /// The plans of a source, in the order of their registration.

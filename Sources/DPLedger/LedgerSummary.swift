@@ -210,10 +210,8 @@ extension Ledger {
       return plans.contains { spending.planSteps[$0.id, default: 0] > $0.steps.count }
         ? message : nil
     }
-    let largest = try Double.fetchOne(
-      db, sql: "SELECT MAX(epsilon) FROM budgets WHERE source = ?", arguments: [source.id])
     let target = try PrivacyTarget(
-      epsilon: largest ?? source.target.epsilon, delta: source.target.delta)
+      epsilon: source.guaranteedEpsilon, delta: source.target.delta)
     let filter = try RenyiFilter(target, order: source.order)
     var costs: [PoissonSubsampledGaussian: Double] = [:]
     return spending.divergence(filter, &costs) > filter.limit ? message : nil

@@ -117,6 +117,39 @@ import Testing
     #expect(try fixture.ledger.verify().problems.isEmpty)
   }
 
+  /// Lowering a budget stops what comes; it makes no promise about what was done under a larger one.
+  @Test func aLoweredBudgetStopsStepsAndGuaranteesNoLess() throws {
+    let fixture = try LedgerFixture()
+    try fixture.register("people", roomFor: 10)
+    let account = try fixture.ledger.openAccount(run: "a", source: "people")
+    let step = try fixture.mechanism()
+    for epsilon in [50, 4.0] {
+      try fixture.ledger.register(
+        source: "people", target: PrivacyTarget(epsilon: epsilon, delta: 1e-5))
+      if epsilon == 50 { try account.reserve(0..<5000, of: step) }
+      let source = try fixture.ledger.summary(accountant: RDPAccountant()).sources[0].source
+      #expect(source.target.epsilon == epsilon)
+      #expect(source.guaranteedEpsilon == 50)
+    }
+    #expect(privacyCode { try account.reserve(5000..<5001, of: step) } == .budgetExceeded)
+    #expect(try fixture.ledger.verify().problems.isEmpty)
+  }
+
+  /// Registered plans run whatever the budget says later, so it may not say less.
+  @Test func plansKeepTheBudgetThatTheyWereRegisteredFor() throws {
+    let fixture = try LedgerFixture()
+    let ledger = fixture.ledger
+    func register(_ epsilon: Double) throws {
+      try ledger.register(
+        source: "people", target: PrivacyTarget(epsilon: epsilon, delta: 1e-6), rule: .plans)
+    }
+    for epsilon in [4, 2, 3.0] { try register(epsilon) }
+    let steps = try ComposedSteps(of: fixture.mechanism(), count: 10)
+    try ledger.register(plan: "p", steps, source: "people", accountant: RDPAccountant())
+    #expect(ledgerCode { try register(2.9) } == .invalidRequest)
+    try register(3.5)
+  }
+
   @Test func sourcesDoNotShareBudgets() throws {
     let fixture = try LedgerFixture()
     for name in ["x", "y"] { try fixture.register(name, roomFor: 10) }
