@@ -223,9 +223,19 @@ public struct Trainer {
     var loop = try TrainingLoop(
       plan: plan, planDigest: planDigest, directory: directory, engine: engine,
       ledgers: ledgers, spending: spending(),
-      firstStep: charges?.charged ?? from?.steps ?? 0, control: control)
+      firstStep: charges?.charged ?? from?.steps ?? 0, control: control,
+      onReserved: { try keepHead(in: directory, record) })
     let ended = try loop.run()
     return try conclude(loop, ended: ended, directory, record, charges)
+  }
+
+  /// Keeps the ledger's head with the run, so that a killed process too leaves a witness to what it
+  /// charged.
+  private func keepHead(in directory: RunDirectory, _ record: RunRecord) throws {
+    guard let head = ledger?.head else { return }
+    var record = record
+    record.ledgerHead = head
+    try directory.write(record.text(), to: directory.record)
   }
 
   /// ε as a function of steps; nil where there is no guarantee to speak of.

@@ -16,6 +16,8 @@ private final class SpyLedger: PrivacyLedger {
   var failure: any Error = PrivacyError(.budgetExceeded, "the ledger has no budget left")
   var head: String?
   var heads: Set<String> = []
+  /// Whether every reservation makes a head.
+  var keepsHeads = false
 
   func holds(head: String) -> Bool { heads.contains(head) }
 
@@ -27,6 +29,9 @@ private final class SpyLedger: PrivacyLedger {
     #expect(steps.lowerBound == reserved)
     if steps.upperBound > failsAt { throw failure }
     reserved = steps.upperBound
+    guard keepsHeads else { return }
+    head = "\(reserved) reserved"
+    heads.insert("\(reserved) reserved")
   }
 
   func release(_ steps: Range<Int>) throws {
@@ -259,6 +264,30 @@ private final class SpyLedger: PrivacyLedger {
     #expect(try trainer.resume(in: directory).stepsTaken == 60)
     ledger.room = 0
     #expect(try !trainer.resume(in: directory).interrupted)
+  }
+
+  /// The record of a killed process names the last entry that its charges made in the ledger, or a
+  /// ledger that lost them would pass for whole.
+  @Test func aDeadProcessLeavesTheHeadOfItsLastCharge() throws {
+    let ledger = SpyLedger()
+    ledger.keepsHeads = true
+    ledger.failsAt = 30
+    ledger.failure = CancellationError()
+    #expect(throws: CancellationError.self) {
+      _ = try trainer(options(), ledger: ledger).start(in: directory)
+    }
+    #expect(ledger.reserved > 1)
+    let last = "\(ledger.reserved) reserved"
+    let record = try String(contentsOfFile: directory.record, encoding: .utf8)
+    #expect(record.contains("\"ledgerHead\" : \"\(last)\""))
+    ledger.failsAt = .max
+    ledger.heads.remove(last)
+    #expect(throws: TrainingError.self) {
+      _ = try trainer(options(), ledger: ledger).resume(in: directory)
+    }
+    ledger.heads.insert(last)
+    ledger.reserved = try charged(trainer(options()))
+    #expect(try !trainer(options(), ledger: ledger).resume(in: directory).interrupted)
   }
 
   @Test func aRunGoesOnWithItsLedgerAlone() throws {
