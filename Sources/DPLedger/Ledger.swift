@@ -292,6 +292,7 @@ package final class Ledger {
     guard steps.count > 0 else {
       throw LedgerError(.invalidRequest, "plan '\(name)' has no steps; register at least one")
     }
+    try Ledger.checkLength(steps.count)
     return try write { db in
       let source = try knownSource(sourceName, db)
       try checkOpenForPlans(source, name, db)
@@ -346,6 +347,13 @@ package final class Ledger {
     guard !name.isEmpty, name.utf8.count <= 200, plain else {
       throw LedgerError(
         .invalidRequest, "the name of a \(what) must have 1 to 200 bytes and no control characters")
+    }
+  }
+
+  /// Refuses more steps than a ledger counts.
+  static func checkLength(_ steps: Int) throws {
+    guard steps <= LedgerSchema.longestRun else {
+      throw LedgerError(.invalidRequest, "a run of \(steps) steps is too long; take at most 2^40")
     }
   }
 

@@ -62,6 +62,7 @@ package final class RunLedger: PrivacyLedger {
     precondition(
       !steps.isEmpty && steps.lowerBound >= (last?.steps.upperBound ?? 0),
       "steps \(steps) after \(String(describing: last?.steps))")
+    try Ledger.checkLength(steps.upperBound)
     let charge = try ledger.write { db in
       try check(mechanism)
       try spending.update(db)

@@ -55,10 +55,11 @@ import Testing
     }
   }
 
-  @Test func aLaterVersionIsRefused() throws {
+  @Test(arguments: [99, 4, -1, -2_000_000_000])
+  func aVersionThatIsNotKnownIsRefused(version: Int) throws {
     let fixture = try LedgerFixture()
     let queue = try DatabaseQueue(path: fixture.path)
-    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
+    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = \(version)") }
     #expect(ledgerCode { _ = try Ledger(path: fixture.path) } == .notALedger)
   }
 
@@ -68,7 +69,7 @@ import Testing
     try Ledger.create(path: path, version: 1)
     let head = try VersionOne(path: path).fill()
     let ledger = try Ledger(path: path)
-    #expect(try ledger.pragma("user_version") == "2")
+    #expect(try ledger.pragma("user_version") == "3")
     #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
     let summary = try ledger.summary(accountant: RDPAccountant())
     #expect(summary.sources.map(\.source.rule) == [.filter])

@@ -160,6 +160,28 @@ import Testing
     #expect(try fixture.steps(of: "x") == 10)
   }
 
+  /// Steps without cost pass every budget; their count must not overflow.
+  @Test func endlesslyManyStepsAreRefused() throws {
+    let fixture = try LedgerFixture()
+    let target = try PrivacyTarget(epsilon: 1, delta: 1e-6)
+    try fixture.ledger.register(source: "people", target: target)
+    try fixture.ledger.register(source: "planned", target: target, rule: .plans)
+    let free = try PoissonSubsampledGaussian(samplingRate: 0, noiseMultiplier: 1)
+    let accounts = try ["a", "b"].map { try fixture.ledger.openAccount(run: $0, source: "people") }
+    for account in accounts {
+      #expect(ledgerCode { try account.reserve(0..<Int.max, of: free) } == .invalidRequest)
+      try account.reserve(0..<1 << 40, of: free)
+      #expect(ledgerCode { try account.reserve(1 << 40..<Int.max, of: free) } == .invalidRequest)
+    }
+    #expect(try fixture.steps(of: "people") == 1 << 41)
+    let plan = try ComposedSteps(of: free, count: .max)
+    #expect(
+      ledgerCode {
+        try fixture.ledger.register(
+          plan: "p", plan, source: "planned", accountant: RDPAccountant())
+      } == .invalidRequest)
+  }
+
   @Test func anotherRelationIsRefused() throws {
     let fixture = try LedgerFixture()
     try fixture.register("people", roomFor: 10)
