@@ -49,6 +49,40 @@ enum LedgerSchema {
     }
   }
 
+  /// What the database defines otherwise than a ledger does: a trigger, for one, can change rows
+  /// before the chain sees them.
+  ///
+  /// - Parameter db: A database of this version.
+  /// - Returns: What differs, in words.
+  /// - Throws: The error of the database.
+  static func differences(_ db: Database) throws -> [String] {
+    let expected = try expectedDefinitions.get()
+    let found = try definitions(db)
+    return Set(expected.keys).union(found.keys).filter { expected[$0] != found[$0] }.sorted().map {
+      "\($0) of the database is \(found[$0] == nil ? "missing" : "not a ledger's")"
+    }
+  }
+
+  /// What a new ledger of this version defines.
+  private static let expectedDefinitions = Result {
+    try DatabaseQueue().write { db in
+      try migrate(db, path: "")
+      return try definitions(db)
+    }
+  }
+
+  /// The text of every definition, by its kind and name.
+  private static func definitions(_ db: Database) throws -> [String: String] {
+    let rows = try Row.fetchAll(db, sql: "SELECT type, name, tbl_name, sql FROM sqlite_master")
+    return rows.reduce(into: [:]) { definitions, row in
+      let (type, name, table): (String, String, String) = (
+        row["type"], row["name"], row["tbl_name"]
+      )
+      let text: String? = row["sql"]
+      definitions["\(type) '\(name)'"] = "\(table) \(text ?? "")"
+    }
+  }
+
   private static let migrations = [
     """
     PRAGMA application_id = \(applicationID);

@@ -194,13 +194,16 @@ extension Ledger {
   ///   - contentHash: A hash of the encoded rows; another one than before gives a warning.
   ///   - noise: The kind of noise of its steps.
   /// - Returns: The account.
-  /// - Throws: ``LedgerError`` when the source or the plan is not registered, or the source's rule
-  ///   does not cover the noise.
+  /// - Throws: ``LedgerError`` when the source or the plan is not registered, the source's rule does
+  ///   not cover the noise, or the database would not keep what is written to it.
   package func openAccount(
     run: String, source sourceName: String, plan planName: String? = nil,
     contentHash: String? = nil, noise: NoiseKind = .gaussian
   ) throws -> RunLedger {
     try write { db in
+      if let difference = try LedgerSchema.differences(db).first {
+        throw LedgerError(.changed, "\(path): \(difference); run 'fastdp ledger verify'")
+      }
       let source = try knownSource(sourceName, db)
       let plan = try plan(planName, of: source, db)
       try check(noise, of: source)

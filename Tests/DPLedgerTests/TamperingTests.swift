@@ -133,6 +133,28 @@ import Testing
     #expect(!found.isEmpty)
   }
 
+  /// A definition can undo a row while it is written, before the chain covers it.
+  @Test(arguments: [
+    """
+    CREATE TRIGGER cheaper AFTER INSERT ON charges
+    BEGIN INSERT INTO runs (source, name, opened) VALUES (1, '', ''); END
+    """,
+    "DROP TRIGGER charges_no_update", "DROP TRIGGER plans_rule", "DROP INDEX chain_hash",
+    "CREATE TABLE more (x)", "CREATE VIEW v AS SELECT * FROM charges",
+    "ALTER TABLE charges ADD COLUMN more TEXT",
+    """
+    DROP TRIGGER charges_no_delete;
+    CREATE TRIGGER charges_no_delete BEFORE DELETE ON charges WHEN 0 BEGIN SELECT 1; END
+    """,
+  ])
+  func changedDefinitionsAreNoticed(change: String) throws {
+    let (fixture, head) = try filled()
+    try queue(fixture).writeWithoutTransaction { try $0.execute(sql: change) }
+    #expect(!(try fixture.ledger.verify(heads: [("run", head)]).problems.isEmpty))
+    #expect(
+      ledgerCode { _ = try fixture.ledger.openAccount(run: "d", source: "x") } == .changed)
+  }
+
   @Test func onlyTheRunsRecordMissesACutOffEnd() throws {
     let (fixture, head) = try filled()
     func cut(_ db: Database) throws {
