@@ -55,10 +55,15 @@ package struct LedgerPlan: Hashable, Sendable {
 /// |---|---|
 /// | before a call returns | all of what the call writes, or nothing |
 /// | after a call returned | all of what it wrote |
+///
+/// Where the name no longer leads to the file that was opened, calls throw: charges to a file that
+/// was deleted, or replaced by a copy, would be seen by nobody.
 package final class Ledger {
   /// The file, as the caller gave it.
   package let path: String
   private let queue: DatabaseQueue
+  /// The file that was opened.
+  private let file: FileIdentity
 
   /// How long a call waits for other processes.
   private static let patience: TimeInterval = 30
@@ -86,6 +91,7 @@ package final class Ledger {
     let random = String(UInt64.random(in: .min ... .max), radix: 36)
     let hidden = "\(folder)/.\(name).\(random).partial"
     guard unsafe access(path, F_OK) != 0 else { throw creating(path, EEXIST) }
+    try checkNoRemains(of: path)
     let descriptor = unsafe open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw creating(path, errno) }
     _ = fchmod(descriptor, 0o600)
@@ -108,6 +114,16 @@ package final class Ledger {
     if handle >= 0 {
       fsync(handle)
       _ = systemClose(handle)
+    }
+  }
+
+  /// Refuses to begin beside files of a ledger that went away: SQLite would read them as this one's.
+  private static func checkNoRemains(of path: String) throws {
+    for end in ["-wal", "-shm", "-journal"] where unsafe access(path + end, F_OK) == 0 {
+      throw LedgerError(
+        .alreadyExists,
+        "\(path + end): belongs to a ledger that was moved or deleted while it was in use; put that "
+          + "ledger back, or choose another name")
     }
   }
 
@@ -159,8 +175,11 @@ package final class Ledger {
       throw LedgerError(.missing, "\(path): no such ledger; make one with 'fastdp ledger init'")
     }
     self.path = path
+    let file = FileIdentity(of: path)
+    self.file = file
     queue = try LedgerError.translating(path) {
       let queue = try Ledger.connect(path)
+      try file.check(path)
       let version = try queue.read { db in
         try LedgerSchema.check(db, path: path)
         return try Int.fetchOne(db, sql: "PRAGMA user_version")
@@ -176,12 +195,24 @@ package final class Ledger {
 
   /// Reads one state of the ledger.
   func read<T>(_ body: (Database) throws -> T) throws -> T {
-    try LedgerError.translating(path) { try queue.read(body) }
+    try LedgerError.translating(path) {
+      try queue.read { db in
+        try file.check(path)
+        return try body(db)
+      }
+    }
   }
 
   /// Reads and writes, excluding all other writers; durable when it returns.
   func write<T>(_ body: (Database) throws -> T) throws -> T {
-    try LedgerError.translating(path) { try queue.write(body) }
+    try LedgerError.translating(path) {
+      try queue.write { db in
+        try file.check(path)
+        let result = try body(db)
+        try file.check(path)
+        return result
+      }
+    }
   }
 
   /// What the connection says of a setting: for tests.
@@ -425,6 +456,29 @@ package final class Ledger {
   private static func changed(_ table: String) -> LedgerError {
     LedgerError(
       .changed, "a row of \(table) holds what no ledger holds; run 'fastdp ledger verify'")
+  }
+}
+
+/// Which file a name led to.
+private struct FileIdentity: Equatable {
+  private let device: dev_t
+  private let node: ino_t
+
+  /// Looks a name up; one that leads nowhere has an identity that no file has.
+  init(of path: String) {
+    var status = stat()
+    let found = unsafe stat(path, &status) == 0
+    device = found ? status.st_dev : 0
+    node = found ? status.st_ino : 0
+  }
+
+  /// Throws where the name leads to another file now.
+  func check(_ path: String) throws {
+    guard FileIdentity(of: path) != self else { return }
+    throw LedgerError(
+      .changed,
+      "\(path): was moved, deleted or replaced while it was in use; put the ledger back, and run "
+        + "'fastdp ledger verify' with the runs")
   }
 }
 

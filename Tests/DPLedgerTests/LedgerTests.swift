@@ -63,6 +63,31 @@ import Testing
     #expect(ledgerCode { _ = try Ledger(path: fixture.path) } == .notALedger)
   }
 
+  /// Charges to a file that nobody will open again are no charges.
+  @Test(arguments: ["deleted", "restored"])
+  func aFileThatIsNoLongerTheLedgerTakesNoCharges(change: String) throws {
+    let fixture = try LedgerFixture()
+    try fixture.register("people", roomFor: 10)
+    let step = try fixture.mechanism()
+    let account = try fixture.ledger.openAccount(run: "a", source: "people")
+    try account.reserve(0..<1, of: step)
+    let (files, kept) = (FileManager.default, fixture.folder.file("kept"))
+    try files.moveItem(atPath: fixture.path, toPath: kept)
+    // What the write-ahead log holds would become a part of a new ledger of that name.
+    #expect(ledgerCode { _ = try Ledger.create(path: fixture.path) } == .alreadyExists)
+    if change == "restored" { try files.copyItem(atPath: kept, toPath: fixture.path) }
+    let head = account.head
+    #expect(ledgerCode { try account.reserve(1..<2, of: step) } == .changed)
+    #expect(ledgerCode { try account.release(0..<1) } == .changed)
+    #expect(ledgerCode { try account.checkRoom(for: 1, of: step) } == .changed)
+    #expect(ledgerCode { _ = try fixture.ledger.verify() } == .changed)
+    #expect(account.head == head)
+    try? files.removeItem(atPath: fixture.path)
+    try files.moveItem(atPath: kept, toPath: fixture.path)
+    try account.reserve(1..<3, of: step)
+    #expect(try fixture.steps(of: "people") == 3)
+  }
+
   @Test func aLedgerOfVersionOneMigratesWithItsChain() throws {
     let folder = try ScratchFolder()
     let path = folder.file("old")

@@ -53,15 +53,19 @@ import Testing
     configuration.foreignKeysEnabled = false
     let queue = try DatabaseQueue(path: copy, configuration: configuration)
     try queue.writeWithoutTransaction { db in
-      try db.execute(sql: "PRAGMA ignore_check_constraints = ON")
-      // The guards are put aside, and put back, or their absence would be what is noticed.
-      let triggers = try Row.fetchAll(db, sql: "SELECT * FROM sqlite_master WHERE type = 'trigger'")
-      for trigger in triggers {
-        let name: String = trigger["name"]
-        try db.execute(sql: "DROP TRIGGER \(name)")
+      try db.execute(sql: "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF")
+      try db.inTransaction {
+        // The guards are put aside, and put back, or their absence would be what is noticed.
+        let triggers = try Row.fetchAll(
+          db, sql: "SELECT * FROM sqlite_master WHERE type = 'trigger'")
+        for trigger in triggers {
+          let name: String = trigger["name"]
+          try db.execute(sql: "DROP TRIGGER \(name)")
+        }
+        try change(db)
+        for trigger in triggers { try db.execute(sql: trigger["sql"]) }
+        return .commit
       }
-      try change(db)
-      for trigger in triggers { try db.execute(sql: trigger["sql"]) }
     }
     try queue.close()
     return try Ledger(path: copy).verify(heads: heads).problems
