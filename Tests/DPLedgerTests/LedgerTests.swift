@@ -29,6 +29,34 @@ import Testing
     }
   }
 
+  /// A disk that is full refuses charges, and keeps those that it took.
+  @Test(.enabled(if: TinyDisk.isAvailable, "only the superuser can mount a disk"))
+  func aFullDiskKeepsWhatWasCharged() throws {
+    let disk = try #require(try TinyDisk(kilobytes: 512))
+    let ledger = try Ledger.create(path: disk.path + "/ledger")
+    try ledger.register(
+      source: "people", target: PrivacyTarget(epsilon: 50, delta: 1e-6), order: 12)
+    let step = try PoissonSubsampledGaussian(samplingRate: 1e-3, noiseMultiplier: 5)
+    let account = try ledger.openAccount(run: "a", source: "people")
+    try account.reserve(0..<1, of: step)
+    try disk.fill()
+    var charged = 1
+    let refusal = ledgerCode {
+      while charged < 1000 {
+        try account.reserve(charged..<charged + 1, of: step)
+        charged += 1
+      }
+    }
+    #expect(refusal == .inputOutput)
+    func steps() throws -> Int {
+      try Ledger(path: ledger.path).summary(accountant: RDPAccountant()).sources[0].steps
+    }
+    disk.free()
+    #expect(try steps() == charged)
+    try account.reserve(charged..<charged + 1, of: step)
+    #expect(try steps() == charged + 1 && ledger.verify().problems.isEmpty)
+  }
+
   @Test func aLedgerIsNeverOverwrittenAndLeavesNothingHalfMade() throws {
     let fixture = try LedgerFixture()
     #expect(ledgerCode { _ = try Ledger.create(path: fixture.path) } == .alreadyExists)
@@ -88,10 +116,11 @@ import Testing
     #expect(try fixture.steps(of: "people") == 3)
   }
 
-  @Test func aLedgerOfVersionOneMigratesWithItsChain() throws {
+  @Test(arguments: [1, 2])
+  func aLedgerOfAnOlderVersionMigratesWithItsChain(version: Int) throws {
     let folder = try ScratchFolder()
     let path = folder.file("old")
-    try Ledger.create(path: path, version: 1)
+    try Ledger.create(path: path, version: version)
     let head = try VersionOne(path: path).fill()
     let ledger = try Ledger(path: path)
     #expect(try ledger.pragma("user_version") == "3")

@@ -110,6 +110,27 @@ import Testing
     }
   }
 
+  /// What a text hides behind a zero byte, or in bytes that are no text, is a change too.
+  @Test(arguments: ["00", "0078", "ff"])
+  func everyByteOfATextCounts(added: String) throws {
+    let (fixture, _) = try filled()
+    for table in Self.tables {
+      let columns = try queue(fixture).read { db in
+        try db.columns(in: table).filter { $0.type == "TEXT" }.map(\.name)
+      }
+      for column in columns {
+        let found = try problems(fixture) { db in
+          let bytes = "CAST(\(column) AS BLOB) || x'\(added)'"
+          let last = "(SELECT MAX(rowid) FROM \(table) WHERE \(column) IS NOT NULL)"
+          try db.execute(
+            sql: "UPDATE \(table) SET \(column) = CAST(\(bytes) AS TEXT) WHERE rowid = \(last)")
+          #expect(db.changesCount == 1)
+        }
+        #expect(!found.isEmpty, "\(table).\(column)")
+      }
+    }
+  }
+
   @Test func everyRowIsMissed() throws {
     let (fixture, _) = try filled()
     for table in Self.tables {
