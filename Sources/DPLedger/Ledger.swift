@@ -159,8 +159,9 @@ package final class Ledger {
     configuration.foreignKeysEnabled = true
     configuration.label = "fastDP ledger"
     configuration.prepareDatabase { db in
-      // With FULL, a commit in WAL mode returns when its frames are synced.
-      try db.execute(sql: "PRAGMA synchronous = FULL")
+      // With FULL, a commit in WAL mode returns when its frames are synced; where a sync may leave
+      // them in the disk's own memory (macOS), it takes a stronger one.
+      try db.execute(sql: "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON")
       try db.execute(sql: "PRAGMA trusted_schema = OFF")
     }
     return try DatabaseQueue(path: path, configuration: configuration)
@@ -187,8 +188,22 @@ package final class Ledger {
       if version != LedgerSchema.version {
         try queue.write { try LedgerSchema.migrate($0, path: path) }
       }
+      try Ledger.enterWAL(queue, path)
       return queue
     }
+  }
+
+  /// Puts a file that another program has left in another mode back into WAL mode: with a rollback
+  /// journal, a loss of power can undo a commit whose journal's removal was not synced.
+  private static func enterWAL(_ queue: DatabaseQueue, _ path: String) throws {
+    let mode = try queue.writeWithoutTransaction {
+      try String.fetchOne($0, sql: "PRAGMA journal_mode = WAL")
+    }
+    guard mode != "wal" else { return }
+    throw LedgerError(
+      .inputOutput,
+      "\(path): cannot be written ahead (journal mode \(mode ?? "unknown")); keep it on a local disk"
+    )
   }
 
   // MARK: - Transactions

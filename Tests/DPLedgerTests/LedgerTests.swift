@@ -20,11 +20,18 @@ import Testing
     }
   }
 
-  @Test func everyCommitIsSyncedInWALMode() throws {
-    let fixture = try LedgerFixture()
-    for ledger in [fixture.ledger, try Ledger(path: fixture.path)] {
+  @Test(arguments: ["wal", "delete", "truncate"])
+  func everyCommitIsSyncedInWALMode(left: String) throws {
+    let folder = try ScratchFolder()
+    let path = folder.file("ledger")
+    try Ledger.create(path: path, version: 3)
+    let queue = try DatabaseQueue(path: path)
+    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA journal_mode = \(left)") }
+    try queue.close()
+    for ledger in [try Ledger(path: path), try Ledger(path: path)] {
       #expect(try ledger.pragma("journal_mode") == "wal")
       #expect(try ledger.pragma("synchronous") == "2")
+      #expect(try ledger.pragma("fullfsync") == "1")
       #expect(try ledger.pragma("foreign_keys") == "1")
     }
   }
