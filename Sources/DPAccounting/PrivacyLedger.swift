@@ -10,6 +10,7 @@
 /// | `reserve` throws | nothing of the range is charged; none of it may run |
 /// | process ends after `reserve` | the whole range stays charged |
 /// | `release` returns | the range is no longer charged; it must never run |
+/// | `checkRoom` returns | nothing is charged; a range of that length would have been within the budget |
 public protocol PrivacyLedger: AnyObject {
   /// Charges a range of steps, durably, before any of them runs.
   ///
@@ -27,6 +28,16 @@ public protocol PrivacyLedger: AnyObject {
   /// - Throws: The error of the file behind the ledger; the range then stays charged.
   func release(_ steps: Range<Int>) throws
 
+  /// Refuses a number of steps that the budget has no room for at this moment; charges nothing.
+  ///
+  /// A trainer asks before it begins, so that a run that cannot be finished spends nothing.
+  ///
+  /// - Parameters:
+  ///   - count: How many steps are to be reserved, at least 1.
+  ///   - mechanism: What each of the steps releases.
+  /// - Throws: What ``reserve(_:of:)`` would throw.
+  func checkRoom(for count: Int, of mechanism: PoissonSubsampledGaussian) throws
+
   /// What identifies the ledger's state after the last call: a run keeps it in its record, where it
   /// witnesses against a ledger that was rewritten. Nil for a ledger without such a thing.
   var head: String? { get }
@@ -40,6 +51,13 @@ public protocol PrivacyLedger: AnyObject {
 }
 
 extension PrivacyLedger {
+  /// Does nothing: whether there is room is known when steps are reserved.
+  ///
+  /// - Parameters:
+  ///   - count: Any number.
+  ///   - mechanism: Any mechanism.
+  public func checkRoom(for count: Int, of mechanism: PoissonSubsampledGaussian) {}
+
   /// Nil: the ledger has no heads.
   public var head: String? { nil }
 

@@ -81,7 +81,30 @@ enum HashChain {
       let known = covered[table] ?? 0
       return rows == known ? nil : "\(table) has \(rows) rows, the chain knows of \(known)"
     }
-    return (last, problems)
+    return (last, try problems + unreadTexts(db))
+  }
+
+  /// Texts that hold more than is read of them, and so more than a hash covers: a zero byte ends
+  /// what is read, and bytes that are no UTF-8 are read as a replacement character.
+  private static func unreadTexts(_ db: Database) throws -> [String] {
+    try (LedgerSchema.tables + ["chain"]).flatMap { table in
+      try db.columns(in: table).filter { $0.type == "TEXT" }.compactMap { column in
+        let texts = try Row.fetchCursor(
+          db,
+          sql: """
+            SELECT \(column.name) AS text, CAST(\(column.name) AS BLOB) AS bytes FROM \(table)
+            WHERE \(column.name) IS NOT NULL
+            """)
+        while let row = try texts.next() {
+          let text: String = row["text"]
+          let bytes: Data = row["bytes"]
+          guard bytes.elementsEqual(text.utf8) else {
+            return "a text in \(column.name) of \(table) was changed"
+          }
+        }
+        return nil
+      }
+    }
   }
 
   /// The hash of an entry.

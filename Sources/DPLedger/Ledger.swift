@@ -30,6 +30,9 @@ package struct LedgerSource: Hashable, Sendable {
   package let order: Double
   /// The budget that is in force.
   package let target: PrivacyTarget
+  /// The largest ε that was ever in force: what the source's rows are guaranteed, since steps may
+  /// have been taken, or left, because of results under it.
+  package let guaranteedEpsilon: Double
 }
 
 /// A number of steps that was registered before any of its source ran.
@@ -52,10 +55,15 @@ package struct LedgerPlan: Hashable, Sendable {
 /// |---|---|
 /// | before a call returns | all of what the call writes, or nothing |
 /// | after a call returned | all of what it wrote |
+///
+/// Where the name no longer leads to the file that was opened, calls throw: charges to a file that
+/// was deleted, or replaced by a copy, would be seen by nobody.
 package final class Ledger {
   /// The file, as the caller gave it.
   package let path: String
   private let queue: DatabaseQueue
+  /// The file that was opened.
+  private let file: FileIdentity
 
   /// How long a call waits for other processes.
   private static let patience: TimeInterval = 30
@@ -83,6 +91,7 @@ package final class Ledger {
     let random = String(UInt64.random(in: .min ... .max), radix: 36)
     let hidden = "\(folder)/.\(name).\(random).partial"
     guard unsafe access(path, F_OK) != 0 else { throw creating(path, EEXIST) }
+    try checkNoRemains(of: path)
     let descriptor = unsafe open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw creating(path, errno) }
     _ = fchmod(descriptor, 0o600)
@@ -105,6 +114,16 @@ package final class Ledger {
     if handle >= 0 {
       fsync(handle)
       _ = systemClose(handle)
+    }
+  }
+
+  /// Refuses to begin beside files of a ledger that went away: SQLite would read them as this one's.
+  private static func checkNoRemains(of path: String) throws {
+    for end in ["-wal", "-shm", "-journal"] where unsafe access(path + end, F_OK) == 0 {
+      throw LedgerError(
+        .alreadyExists,
+        "\(path + end): belongs to a ledger that was moved or deleted while it was in use; put that "
+          + "ledger back, or choose another name")
     }
   }
 
@@ -140,8 +159,9 @@ package final class Ledger {
     configuration.foreignKeysEnabled = true
     configuration.label = "fastDP ledger"
     configuration.prepareDatabase { db in
-      // With FULL, a commit in WAL mode returns when its frames are synced.
-      try db.execute(sql: "PRAGMA synchronous = FULL")
+      // With FULL, a commit in WAL mode returns when its frames are synced; where a sync may leave
+      // them in the disk's own memory (macOS), it takes a stronger one.
+      try db.execute(sql: "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON")
       try db.execute(sql: "PRAGMA trusted_schema = OFF")
     }
     return try DatabaseQueue(path: path, configuration: configuration)
@@ -156,8 +176,11 @@ package final class Ledger {
       throw LedgerError(.missing, "\(path): no such ledger; make one with 'fastdp ledger init'")
     }
     self.path = path
+    let file = FileIdentity(of: path)
+    self.file = file
     queue = try LedgerError.translating(path) {
       let queue = try Ledger.connect(path)
+      try file.check(path)
       let version = try queue.read { db in
         try LedgerSchema.check(db, path: path)
         return try Int.fetchOne(db, sql: "PRAGMA user_version")
@@ -165,20 +188,46 @@ package final class Ledger {
       if version != LedgerSchema.version {
         try queue.write { try LedgerSchema.migrate($0, path: path) }
       }
+      try Ledger.enterWAL(queue, path)
       return queue
     }
+  }
+
+  /// Puts a file that another program has left in another mode back into WAL mode: with a rollback
+  /// journal, a loss of power can undo a commit whose journal's removal was not synced.
+  private static func enterWAL(_ queue: DatabaseQueue, _ path: String) throws {
+    let mode = try queue.writeWithoutTransaction {
+      try String.fetchOne($0, sql: "PRAGMA journal_mode = WAL")
+    }
+    guard mode != "wal" else { return }
+    throw LedgerError(
+      .inputOutput,
+      "\(path): cannot be written ahead (journal mode \(mode ?? "unknown")); keep it on a local disk"
+    )
   }
 
   // MARK: - Transactions
 
   /// Reads one state of the ledger.
   func read<T>(_ body: (Database) throws -> T) throws -> T {
-    try LedgerError.translating(path) { try queue.read(body) }
+    try LedgerError.translating(path) {
+      try queue.read { db in
+        try file.check(path)
+        return try body(db)
+      }
+    }
   }
 
   /// Reads and writes, excluding all other writers; durable when it returns.
   func write<T>(_ body: (Database) throws -> T) throws -> T {
-    try LedgerError.translating(path) { try queue.write(body) }
+    try LedgerError.translating(path) {
+      try queue.write { db in
+        try file.check(path)
+        let result = try body(db)
+        try file.check(path)
+        return result
+      }
+    }
   }
 
   /// What the connection says of a setting: for tests.
@@ -199,8 +248,9 @@ package final class Ledger {
 
   /// Registers a source of data with its budget, or changes the ε of one that is registered.
   ///
-  /// A filter holds at its order for any limit that it stops at, so ε may be raised or lowered
-  /// later; δ, the order, the relation and the rule stay.
+  /// Steps stop at the ε that is in force; what is guaranteed is the largest that ever was. δ, the
+  /// order, the relation and the rule stay. Once plans are registered, ε cannot be lowered: what
+  /// they cost together was agreed to.
   ///
   /// - Parameters:
   ///   - name: The name that prepared data carry: 1 to 200 bytes, without control characters.
@@ -228,6 +278,7 @@ package final class Ledger {
             "\(path): source '\(name)' is registered with other terms; only its epsilon may change")
         }
         if old.rule == .filter { _ = try RenyiFilter(target, order: old.order) }
+        try checkPlansKeep(target, old, db)
         try addBudget(target, source: old.id, db)
       } else {
         let filter = try RenyiFilter(target, order: order)
@@ -246,6 +297,19 @@ package final class Ledger {
       }
       return try knownSource(name, db)
     }
+  }
+
+  /// Refuses a budget below the one that plans were registered for, which would not stop them.
+  private func checkPlansKeep(
+    _ target: PrivacyTarget, _ source: LedgerSource, _ db: Database
+  ) throws {
+    guard source.rule == .plans, target.epsilon < source.target.epsilon,
+      try !plans(of: source, db).isEmpty
+    else { return }
+    throw LedgerError(
+      .invalidRequest,
+      "\(path): source '\(source.name)' has plans that were registered for epsilon "
+        + "\(source.target.epsilon); leave it, or make it larger")
   }
 
   private func addBudget(_ target: PrivacyTarget, source: Int64, _ db: Database) throws {
@@ -274,6 +338,7 @@ package final class Ledger {
     guard steps.count > 0 else {
       throw LedgerError(.invalidRequest, "plan '\(name)' has no steps; register at least one")
     }
+    try Ledger.checkLength(steps.count)
     return try write { db in
       let source = try knownSource(sourceName, db)
       try checkOpenForPlans(source, name, db)
@@ -331,6 +396,13 @@ package final class Ledger {
     }
   }
 
+  /// Refuses more steps than a ledger counts.
+  static func checkLength(_ steps: Int) throws {
+    guard steps <= LedgerSchema.longestRun else {
+      throw LedgerError(.invalidRequest, "a run of \(steps) steps is too long; take at most 2^40")
+    }
+  }
+
   /// Refuses steps whose guarantee is about other tables than the budget.
   static func check(_ relation: NeighbouringRelation, of source: LedgerSource) throws {
     guard relation == source.relation else {
@@ -348,7 +420,9 @@ package final class Ledger {
     try Row.fetchAll(
       db,
       sql: """
-        SELECT sources.*, budgets.epsilon AS epsilon, budgets.delta AS delta FROM sources
+        SELECT sources.*, budgets.epsilon AS epsilon, budgets.delta AS delta,
+          (SELECT MAX(epsilon) FROM budgets WHERE budgets.source = sources.id) AS guaranteed
+        FROM sources
         JOIN budgets ON budgets.id =
           (SELECT MAX(id) FROM budgets WHERE budgets.source = sources.id)
         ORDER BY sources.id
@@ -376,7 +450,8 @@ package final class Ledger {
     else { throw changed("sources") }
     return LedgerSource(
       id: row["id"], name: row["name"], rule: rule, relation: relation, order: row["renyi_order"],
-      target: try PrivacyTarget(epsilon: row["epsilon"], delta: row["delta"]))
+      target: try PrivacyTarget(epsilon: row["epsilon"], delta: row["delta"]),
+      guaranteedEpsilon: row["guaranteed"])
   }
 
   /// The plans of a source, in the order of their registration.
@@ -396,6 +471,29 @@ package final class Ledger {
   private static func changed(_ table: String) -> LedgerError {
     LedgerError(
       .changed, "a row of \(table) holds what no ledger holds; run 'fastdp ledger verify'")
+  }
+}
+
+/// Which file a name led to.
+private struct FileIdentity: Equatable {
+  private let device: dev_t
+  private let node: ino_t
+
+  /// Looks a name up; one that leads nowhere has an identity that no file has.
+  init(of path: String) {
+    var status = stat()
+    let found = unsafe stat(path, &status) == 0
+    device = found ? status.st_dev : 0
+    node = found ? status.st_ino : 0
+  }
+
+  /// Throws where the name leads to another file now.
+  func check(_ path: String) throws {
+    guard FileIdentity(of: path) != self else { return }
+    throw LedgerError(
+      .changed,
+      "\(path): was moved, deleted or replaced while it was in use; put the ledger back, and run "
+        + "'fastdp ledger verify' with the runs")
   }
 }
 

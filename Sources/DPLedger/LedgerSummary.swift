@@ -144,7 +144,7 @@ extension Ledger {
 
   // MARK: - Verification
 
-  /// Recomputes the chain, replays the charges, and looks for heads that were kept elsewhere.
+  /// Recomputes the chain, compares the database's definitions, replays the charges, and looks for heads that were kept elsewhere.
   ///
   /// - Parameter heads: Hashes from the records of runs, each with what to call it.
   /// - Returns: What is right and what is wrong. A ledger that lost its last entries is found out by
@@ -154,7 +154,7 @@ extension Ledger {
   package func verify(heads: [(name: String, hash: String)] = []) throws -> LedgerVerification {
     try read { db in
       let (head, problems) = try HashChain.verify(db)
-      var found = problems
+      var found = try problems + LedgerSchema.differences(db)
       if problems.isEmpty {
         found += try String.fetchAll(db, sql: "PRAGMA quick_check").filter { $0 != "ok" }
         if try Row.fetchOne(db, sql: "PRAGMA foreign_key_check") != nil {
@@ -210,10 +210,8 @@ extension Ledger {
       return plans.contains { spending.planSteps[$0.id, default: 0] > $0.steps.count }
         ? message : nil
     }
-    let largest = try Double.fetchOne(
-      db, sql: "SELECT MAX(epsilon) FROM budgets WHERE source = ?", arguments: [source.id])
     let target = try PrivacyTarget(
-      epsilon: largest ?? source.target.epsilon, delta: source.target.delta)
+      epsilon: source.guaranteedEpsilon, delta: source.target.delta)
     let filter = try RenyiFilter(target, order: source.order)
     var costs: [PoissonSubsampledGaussian: Double] = [:]
     return spending.divergence(filter, &costs) > filter.limit ? message : nil

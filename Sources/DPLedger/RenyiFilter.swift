@@ -24,8 +24,8 @@ package struct RenyiFilter: Hashable, Sendable {
   /// What the divergences of order α may add up to, in nats, rounded down.
   package let limit: Double
 
-  /// The orders there can be: below, the conversion is worthless; above, it costs much time.
-  package static let orders = 1.1...100_000.0
+  /// The orders there can be: below, the conversion is worthless; above, ``RDPAccountant`` has none.
+  package static let orders = 1.1...10_000.0
 
   /// Makes the filter of a budget.
   ///
@@ -48,17 +48,19 @@ package struct RenyiFilter: Hashable, Sendable {
       throw PrivacyError(
         .unreachableTarget,
         "epsilon \(target.epsilon) at delta \(target.delta) is out of reach of order \(order); "
-          + "leave the order out, or choose a larger one")
+          + "leave the order out, or choose a larger one or a larger budget")
     }
   }
 
-  /// The order at which a budget has room for most steps of a Gaussian mechanism, whose divergence
-  /// grows as α.
+  /// The integer order at which a budget has room for most steps of a Gaussian mechanism, whose
+  /// divergence grows as α.
+  ///
+  /// At integers discrete noise has the Gaussian's divergences too: see ``covers(_:_:)``.
   ///
   /// - Parameter target: (ε, δ).
   /// - Returns: α; steps of small q and σ may fit better at a smaller one.
   package static func suggestedOrder(for target: PrivacyTarget) -> Double {
-    var candidates = RDPAccountant.defaultOrders
+    var candidates = (2..<64).map { Double($0) }
     var large = 64.0
     while large < orders.upperBound {
       candidates.append(large)
@@ -85,6 +87,26 @@ package struct RenyiFilter: Hashable, Sendable {
       preconditionFailure("order is \(order)")
     }
     return accountant.divergences(of: mechanism)[0]
+  }
+
+  /// Whether ``cost(of:)`` bounds the divergence of steps with a kind of noise.
+  ///
+  /// Discrete noise is covered at integer orders, where one row is replaced by one that contributes
+  /// nothing, or is added or removed. With P the noise moved by a grid vector Δ and Q the noise,
+  /// E_Q[(1 − q + qP/Q)^α] is a sum over k = 0 ... α of multiples of e^(k(k−1)‖Δ‖²/2s²), the
+  /// Gaussian's bound on E_Q[(P/Q)^k], which the discrete Gaussian keeps (Canonne, Kamath, Steinke
+  /// 2020, Proposition 5). The other direction is not worse by Theorem 5 of Mironov, Talwar, Zhang
+  /// 2019, for x ↦ Δ − x maps the grid to itself and exchanges P and Q.
+  ///
+  /// - Parameters:
+  ///   - noise: The kind.
+  ///   - relation: Which two tables are compared.
+  /// - Returns: False where that is not proved.
+  package func covers(_ noise: NoiseKind, _ relation: NeighbouringRelation) -> Bool {
+    switch noise {
+    case .gaussian: true
+    case .discrete: relation != .replace && order == order.rounded()
+    }
   }
 
   /// How many steps of a cost fit beside what is spent.

@@ -62,6 +62,7 @@ package final class RunLedger: PrivacyLedger {
     precondition(
       !steps.isEmpty && steps.lowerBound >= (last?.steps.upperBound ?? 0),
       "steps \(steps) after \(String(describing: last?.steps))")
+    try Ledger.checkLength(steps.upperBound)
     let charge = try ledger.write { db in
       try check(mechanism)
       try spending.update(db)
@@ -191,15 +192,21 @@ extension Ledger {
   ///   - sourceName: The source of its data.
   ///   - planName: The registered plan that it carries out: needed under the rule `plans` only.
   ///   - contentHash: A hash of the encoded rows; another one than before gives a warning.
+  ///   - noise: The kind of noise of its steps.
   /// - Returns: The account.
-  /// - Throws: ``LedgerError`` when the source or the plan is not registered.
+  /// - Throws: ``LedgerError`` when the source or the plan is not registered, the source's rule does
+  ///   not cover the noise, or the database would not keep what is written to it.
   package func openAccount(
     run: String, source sourceName: String, plan planName: String? = nil,
-    contentHash: String? = nil
+    contentHash: String? = nil, noise: NoiseKind = .gaussian
   ) throws -> RunLedger {
     try write { db in
+      if let difference = try LedgerSchema.differences(db).first {
+        throw LedgerError(.changed, "\(path): \(difference); run 'fastdp ledger verify'")
+      }
       let source = try knownSource(sourceName, db)
       let plan = try plan(planName, of: source, db)
+      try check(noise, of: source)
       let warnings = try contentHash.map { try note(contentHash: $0, of: source, db) } ?? []
       try db.execute(
         sql: "INSERT INTO runs (source, name, opened, plan) VALUES (?, ?, ?, ?)",
@@ -230,6 +237,17 @@ extension Ledger {
         .unknownName,
         "\(path): source '\(source.name)' has no plan '\(name)'; 'fastdp ledger show' lists them")
     }
+  }
+
+  /// Refuses noise whose steps cost other than the Gaussian ones that the rule counts.
+  private func check(_ noise: NoiseKind, of source: LedgerSource) throws {
+    let filter =
+      source.rule == .filter ? try RenyiFilter(source.target, order: source.order) : nil
+    guard noise != .gaussian, filter?.covers(noise, source.relation) != true else { return }
+    throw LedgerError(
+      .invalidRequest,
+      "\(path): source '\(source.name)' cannot count discrete noise, which takes a filter of an "
+        + "integer order and a relation other than replace; train with --noise gaussian")
   }
 
   /// Records what the rows looked like, and says what is odd about it.

@@ -26,6 +26,8 @@ package final class ChargeFile: PrivacyLedger {
   private var head: String
   /// The steps that are charged: all from 0 on.
   package private(set) var charged = 0
+  /// Where the last reserved range begins: what is before may have run.
+  private var lastStart = 0
 
   /// Makes the file of a new run.
   ///
@@ -91,9 +93,9 @@ package final class ChargeFile: PrivacyLedger {
         throw TrainingError(
           .changedPlan, "\(path): the charges belong to another plan; resume with the same options")
       }
-    case ("reserve", let from?, let to?) where from == charged && to > from:
-      charged = to
-    case ("release", let from?, let to?) where to == charged && from < to && from >= 0:
+    case ("reserve", let from?, let to?) where from == charged && to > from && to <= budget:
+      (lastStart, charged) = (from, to)
+    case ("release", let from?, let to?) where to == charged && from < to && from >= lastStart:
       charged = from
     default:
       throw FileError(
@@ -118,7 +120,7 @@ package final class ChargeFile: PrivacyLedger {
           + "start a new run with a larger epsilon")
     }
     try append(Entry(kind: "reserve", from: steps.lowerBound, to: steps.upperBound))
-    charged = steps.upperBound
+    (lastStart, charged) = (steps.lowerBound, steps.upperBound)
   }
 
   /// Takes back the end of the last reserved range: steps that did not run and never will.
@@ -127,7 +129,9 @@ package final class ChargeFile: PrivacyLedger {
   /// - Throws: ``FileError``; the range then stays charged.
   package func release(_ steps: Range<Int>) throws {
     guard !steps.isEmpty else { return }
-    precondition(steps.upperBound == charged, "steps \(steps), \(charged) are charged")
+    precondition(
+      steps.upperBound == charged && steps.lowerBound >= lastStart,
+      "steps \(steps), \(lastStart)..<\(charged) were reserved last")
     try append(Entry(kind: "release", from: steps.lowerBound, to: steps.upperBound))
     charged = steps.lowerBound
   }

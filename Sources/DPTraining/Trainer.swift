@@ -62,11 +62,12 @@ public struct Trainer {
   ///   - overwrite: Whether an older run may be replaced. What it spent stays spent.
   ///   - control: How the run is watched and stopped.
   /// - Returns: What the run came to.
-  /// - Throws: ``TrainingError``, ``PrivacyError``, or the error of a file; the folder is then absent
-  ///   or holds whole files.
+  /// - Throws: ``TrainingError``, ``PrivacyError`` (before any step, where the ledger has no room for
+  ///   all of them), or the error of a file; the folder is then absent or holds whole files.
   public func start(
     in directory: RunDirectory, overwrite: Bool = false, control: TrainingControl = .init()
   ) throws -> TrainingOutcome {
+    try checkRoom(for: plan.steps)
     let (lock, isNew) = try directory.create(overwrite: overwrite)
     defer { withExtendedLifetime(lock) {} }
     var record = RunRecord(
@@ -116,6 +117,7 @@ public struct Trainer {
     let checkpoint = try directory.latestCheckpoint(plan: plan, planDigest: planDigest)
     try checkCharges(directory, record, checkpoint, charges)
     try checkLedger(of: record, in: directory)
+    try checkRoom(for: plan.steps - (charges?.charged ?? 0))
     record.status = "running"
     record.processes += 1
     record.ledgerHead = ledger?.head
@@ -147,6 +149,12 @@ public struct Trainer {
         "\(directory.charges): \(charges.charged) steps are charged and \(done) were taken; the "
           + "run cannot be resumed")
     }
+  }
+
+  /// Refuses to begin what the ledger has no room to end: it would spend and give no model.
+  private func checkRoom(for steps: Int) throws {
+    guard steps > 0, let ledger, let mechanism = try plan.mechanism() else { return }
+    try ledger.checkRoom(for: steps, of: mechanism)
   }
 
   /// Refuses to go on without the ledger that the run's steps are charged to.
@@ -215,9 +223,19 @@ public struct Trainer {
     var loop = try TrainingLoop(
       plan: plan, planDigest: planDigest, directory: directory, engine: engine,
       ledgers: ledgers, spending: spending(),
-      firstStep: charges?.charged ?? from?.steps ?? 0, control: control)
+      firstStep: charges?.charged ?? from?.steps ?? 0, control: control,
+      onReserved: { try keepHead(in: directory, record) })
     let ended = try loop.run()
     return try conclude(loop, ended: ended, directory, record, charges)
+  }
+
+  /// Keeps the ledger's head with the run, so that a killed process too leaves a witness to what it
+  /// charged.
+  private func keepHead(in directory: RunDirectory, _ record: RunRecord) throws {
+    guard let head = ledger?.head else { return }
+    var record = record
+    record.ledgerHead = head
+    try directory.write(record.text(), to: directory.record)
   }
 
   /// ε as a function of steps; nil where there is no guarantee to speak of.

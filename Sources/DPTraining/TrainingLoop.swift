@@ -15,6 +15,8 @@ struct TrainingLoop {
   /// ε as a function of steps.
   let spending: (@Sendable (Int) -> Double)?
   let control: TrainingControl
+  /// Called when a range is charged everywhere, before its first step.
+  let onReserved: () throws -> Void
 
   /// The next step.
   private(set) var step: Int
@@ -42,7 +44,7 @@ struct TrainingLoop {
   init(
     plan: TrainingPlan, planDigest: String, directory: RunDirectory, engine: StepEngine,
     ledgers: [any PrivacyLedger], spending: (@Sendable (Int) -> Double)?, firstStep: Int,
-    control: TrainingControl
+    control: TrainingControl, onReserved: @escaping () throws -> Void
   ) throws {
     self.plan = plan
     self.planDigest = planDigest
@@ -51,6 +53,7 @@ struct TrainingLoop {
     self.ledgers = ledgers
     self.spending = spending
     self.control = control
+    self.onReserved = onReserved
     step = firstStep
     reserved = firstStep
     mechanism = try plan.mechanism()
@@ -111,6 +114,7 @@ struct TrainingLoop {
         throw error
       }
     }
+    try onReserved()
   }
 
   /// Gives back what will not run, and writes where to go on from.

@@ -173,7 +173,8 @@ struct LedgerShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "What is registered and what is spent.",
     discussion: """
-      The guarantee of a source is its budget, whatever is spent of it. 'epsilon if fixed' is what \
+      The guarantee of a source is the largest budget that it ever had, whatever is spent of it: \
+      lowering a budget stops runs and takes no result back. 'epsilon if fixed' is what \
       the charged steps cost by the accountant: valid if plans were fixed in advance.
 
       Examples:

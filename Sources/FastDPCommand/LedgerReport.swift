@@ -21,6 +21,7 @@ enum LedgerReport {
       ("source", .string(source.name)), ("rule", .string(source.rule.rawValue)),
       ("neighbouring", .string(source.relation.rawValue)),
       ("epsilon", .number(source.target.epsilon)), ("delta", .number(source.target.delta)),
+      ("guaranteedEpsilon", .number(source.guaranteedEpsilon)),
       ("order", source.rule == .filter ? .number(source.order) : .null),
     ]
   }
@@ -67,8 +68,9 @@ enum LedgerReport {
       ("source", source.name),
       (
         "guarantee",
-        "epsilon \(source.target.epsilon), delta \(source.target.delta), \(source.relation.rawValue)"
+        "epsilon \(source.guaranteedEpsilon), delta \(source.target.delta), \(source.relation.rawValue)"
       ),
+      ("budget", "epsilon \(source.target.epsilon)"),
       ("rule", rule),
     ]
   }

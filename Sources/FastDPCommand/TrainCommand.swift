@@ -77,7 +77,7 @@ struct TrainCommand: ParsableCommand {
     for warning in plan.warnings { Console.message("warning: \(warning)") }
     if try ledger.register(plan, accountant) { return show(plan) }
     guard let directory, !planOnly else { return show(plan) }
-    let account = try ledger.account(plan, dataset, folder: directory.path, resumed: resume)
+    let account = try ledger.account(plan, dataset, folder: directory.path)
     let trainer = try Trainer(plan, dataset: dataset, accountant: accountant, ledger: account)
     let control = control(options)
     let outcome =

@@ -38,6 +38,11 @@ struct TrainLedgerOptions: ParsableArguments {
   /// - Returns: Whether it was.
   func register(_ plan: TrainingPlan, _ accountant: any PrivacyAccountant) throws -> Bool {
     guard let ledger, let registerPlan else { return false }
+    guard plan.privacy?.noise != .discrete else {
+      throw CommandError.usage(
+        "plans are composed for Gaussian noise; leave --noise discrete out, or register the source "
+          + "with a filter, which needs no plans")
+    }
     let steps = try ComposedSteps(of: try mechanism(of: plan), count: plan.steps)
     try Ledger(path: ledger).register(
       plan: registerPlan, steps, source: plan.data.source, accountant: accountant)
@@ -45,20 +50,17 @@ struct TrainLedgerOptions: ParsableArguments {
     return true
   }
 
-  /// The run's account, with room for all of its steps; nil without a ledger.
-  ///
-  /// - Throws: ``PrivacyError`` with `budgetExceeded` when the budget has no room for the run.
+  /// The run's account; nil without a ledger.
   func account(
-    _ plan: TrainingPlan, _ dataset: Dataset, folder: String, resumed: Bool
+    _ plan: TrainingPlan, _ dataset: Dataset, folder: String
   ) throws -> RunLedger? {
     guard let ledger else { return nil }
-    let mechanism = try mechanism(of: plan)
+    _ = try mechanism(of: plan)
     let account = try Ledger(path: ledger).openAccount(
       run: folder.split(separator: "/").last.map(String.init) ?? folder, source: plan.data.source,
-      plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16))
+      plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16),
+      noise: plan.privacy?.noise ?? .gaussian)
     for warning in account.warnings { Console.message("warning: \(warning)") }
-    // What a resumed run has left is known to its own record alone; its steps ask one by one.
-    if !resumed { try account.checkRoom(for: plan.steps, of: mechanism) }
     return account
   }
 

@@ -20,13 +20,48 @@ import Testing
     }
   }
 
-  @Test func everyCommitIsSyncedInWALMode() throws {
-    let fixture = try LedgerFixture()
-    for ledger in [fixture.ledger, try Ledger(path: fixture.path)] {
+  @Test(arguments: ["wal", "delete", "truncate"])
+  func everyCommitIsSyncedInWALMode(left: String) throws {
+    let folder = try ScratchFolder()
+    let path = folder.file("ledger")
+    try Ledger.create(path: path, version: 3)
+    let queue = try DatabaseQueue(path: path)
+    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA journal_mode = \(left)") }
+    try queue.close()
+    for ledger in [try Ledger(path: path), try Ledger(path: path)] {
       #expect(try ledger.pragma("journal_mode") == "wal")
       #expect(try ledger.pragma("synchronous") == "2")
+      #expect(try ledger.pragma("fullfsync") == "1")
       #expect(try ledger.pragma("foreign_keys") == "1")
     }
+  }
+
+  /// A disk that is full refuses charges, and keeps those that it took.
+  @Test(.enabled(if: TinyDisk.isAvailable, "only the superuser can mount a disk"))
+  func aFullDiskKeepsWhatWasCharged() throws {
+    let disk = try #require(try TinyDisk(kilobytes: 512))
+    let ledger = try Ledger.create(path: disk.path + "/ledger")
+    try ledger.register(
+      source: "people", target: PrivacyTarget(epsilon: 50, delta: 1e-6), order: 12)
+    let step = try PoissonSubsampledGaussian(samplingRate: 1e-3, noiseMultiplier: 5)
+    let account = try ledger.openAccount(run: "a", source: "people")
+    try account.reserve(0..<1, of: step)
+    try disk.fill()
+    var charged = 1
+    let refusal = ledgerCode {
+      while charged < 1000 {
+        try account.reserve(charged..<charged + 1, of: step)
+        charged += 1
+      }
+    }
+    #expect(refusal == .inputOutput)
+    func steps() throws -> Int {
+      try Ledger(path: ledger.path).summary(accountant: RDPAccountant()).sources[0].steps
+    }
+    disk.free()
+    #expect(try steps() == charged)
+    try account.reserve(charged..<charged + 1, of: step)
+    #expect(try steps() == charged + 1 && ledger.verify().problems.isEmpty)
   }
 
   @Test func aLedgerIsNeverOverwrittenAndLeavesNothingHalfMade() throws {
@@ -55,20 +90,47 @@ import Testing
     }
   }
 
-  @Test func aLaterVersionIsRefused() throws {
+  @Test(arguments: [99, 4, -1, -2_000_000_000])
+  func aVersionThatIsNotKnownIsRefused(version: Int) throws {
     let fixture = try LedgerFixture()
     let queue = try DatabaseQueue(path: fixture.path)
-    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
+    try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = \(version)") }
     #expect(ledgerCode { _ = try Ledger(path: fixture.path) } == .notALedger)
   }
 
-  @Test func aLedgerOfVersionOneMigratesWithItsChain() throws {
+  /// Charges to a file that nobody will open again are no charges.
+  @Test(arguments: ["deleted", "restored"])
+  func aFileThatIsNoLongerTheLedgerTakesNoCharges(change: String) throws {
+    let fixture = try LedgerFixture()
+    try fixture.register("people", roomFor: 10)
+    let step = try fixture.mechanism()
+    let account = try fixture.ledger.openAccount(run: "a", source: "people")
+    try account.reserve(0..<1, of: step)
+    let (files, kept) = (FileManager.default, fixture.folder.file("kept"))
+    try files.moveItem(atPath: fixture.path, toPath: kept)
+    // What the write-ahead log holds would become a part of a new ledger of that name.
+    #expect(ledgerCode { _ = try Ledger.create(path: fixture.path) } == .alreadyExists)
+    if change == "restored" { try files.copyItem(atPath: kept, toPath: fixture.path) }
+    let head = account.head
+    #expect(ledgerCode { try account.reserve(1..<2, of: step) } == .changed)
+    #expect(ledgerCode { try account.release(0..<1) } == .changed)
+    #expect(ledgerCode { try account.checkRoom(for: 1, of: step) } == .changed)
+    #expect(ledgerCode { _ = try fixture.ledger.verify() } == .changed)
+    #expect(account.head == head)
+    try? files.removeItem(atPath: fixture.path)
+    try files.moveItem(atPath: kept, toPath: fixture.path)
+    try account.reserve(1..<3, of: step)
+    #expect(try fixture.steps(of: "people") == 3)
+  }
+
+  @Test(arguments: [1, 2])
+  func aLedgerOfAnOlderVersionMigratesWithItsChain(version: Int) throws {
     let folder = try ScratchFolder()
     let path = folder.file("old")
-    try Ledger.create(path: path, version: 1)
+    try Ledger.create(path: path, version: version)
     let head = try VersionOne(path: path).fill()
     let ledger = try Ledger(path: path)
-    #expect(try ledger.pragma("user_version") == "2")
+    #expect(try ledger.pragma("user_version") == "3")
     #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
     let summary = try ledger.summary(accountant: RDPAccountant())
     #expect(summary.sources.map(\.source.rule) == [.filter])

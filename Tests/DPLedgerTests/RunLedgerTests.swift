@@ -117,6 +117,39 @@ import Testing
     #expect(try fixture.ledger.verify().problems.isEmpty)
   }
 
+  /// Lowering a budget stops what comes; it makes no promise about what was done under a larger one.
+  @Test func aLoweredBudgetStopsStepsAndGuaranteesNoLess() throws {
+    let fixture = try LedgerFixture()
+    try fixture.register("people", roomFor: 10)
+    let account = try fixture.ledger.openAccount(run: "a", source: "people")
+    let step = try fixture.mechanism()
+    for epsilon in [50, 4.0] {
+      try fixture.ledger.register(
+        source: "people", target: PrivacyTarget(epsilon: epsilon, delta: 1e-5))
+      if epsilon == 50 { try account.reserve(0..<5000, of: step) }
+      let source = try fixture.ledger.summary(accountant: RDPAccountant()).sources[0].source
+      #expect(source.target.epsilon == epsilon)
+      #expect(source.guaranteedEpsilon == 50)
+    }
+    #expect(privacyCode { try account.reserve(5000..<5001, of: step) } == .budgetExceeded)
+    #expect(try fixture.ledger.verify().problems.isEmpty)
+  }
+
+  /// Registered plans run whatever the budget says later, so it may not say less.
+  @Test func plansKeepTheBudgetThatTheyWereRegisteredFor() throws {
+    let fixture = try LedgerFixture()
+    let ledger = fixture.ledger
+    func register(_ epsilon: Double) throws {
+      try ledger.register(
+        source: "people", target: PrivacyTarget(epsilon: epsilon, delta: 1e-6), rule: .plans)
+    }
+    for epsilon in [4, 2, 3.0] { try register(epsilon) }
+    let steps = try ComposedSteps(of: fixture.mechanism(), count: 10)
+    try ledger.register(plan: "p", steps, source: "people", accountant: RDPAccountant())
+    #expect(ledgerCode { try register(2.9) } == .invalidRequest)
+    try register(3.5)
+  }
+
   @Test func sourcesDoNotShareBudgets() throws {
     let fixture = try LedgerFixture()
     for name in ["x", "y"] { try fixture.register(name, roomFor: 10) }
@@ -127,6 +160,28 @@ import Testing
     #expect(try fixture.steps(of: "x") == 10)
   }
 
+  /// Steps without cost pass every budget; their count must not overflow.
+  @Test func endlesslyManyStepsAreRefused() throws {
+    let fixture = try LedgerFixture()
+    let target = try PrivacyTarget(epsilon: 1, delta: 1e-6)
+    try fixture.ledger.register(source: "people", target: target)
+    try fixture.ledger.register(source: "planned", target: target, rule: .plans)
+    let free = try PoissonSubsampledGaussian(samplingRate: 0, noiseMultiplier: 1)
+    let accounts = try ["a", "b"].map { try fixture.ledger.openAccount(run: $0, source: "people") }
+    for account in accounts {
+      #expect(ledgerCode { try account.reserve(0..<Int.max, of: free) } == .invalidRequest)
+      try account.reserve(0..<1 << 40, of: free)
+      #expect(ledgerCode { try account.reserve(1 << 40..<Int.max, of: free) } == .invalidRequest)
+    }
+    #expect(try fixture.steps(of: "people") == 1 << 41)
+    let plan = try ComposedSteps(of: free, count: .max)
+    #expect(
+      ledgerCode {
+        try fixture.ledger.register(
+          plan: "p", plan, source: "planned", accountant: RDPAccountant())
+      } == .invalidRequest)
+  }
+
   @Test func anotherRelationIsRefused() throws {
     let fixture = try LedgerFixture()
     try fixture.register("people", roomFor: 10)
@@ -134,6 +189,28 @@ import Testing
     let other = try PoissonSubsampledGaussian(
       samplingRate: 0.01, noiseMultiplier: 1, relation: .replace)
     #expect(ledgerCode { try account.reserve(0..<1, of: other) } == .invalidRequest)
+  }
+
+  /// Plans are composed for Gaussian noise, and filters of other orders have no proof for another.
+  @Test func discreteNoiseIsChargedWhereItsCostIsProved() throws {
+    let fixture = try LedgerFixture()
+    let ledger = fixture.ledger
+    let target = try PrivacyTarget(epsilon: 3, delta: 1e-6)
+    try ledger.register(source: "usual", target: target)
+    try ledger.register(source: "fraction", target: target, order: 10.5)
+    try ledger.register(source: "replaced", target: target, relation: .replace)
+    try ledger.register(source: "planned", target: target, rule: .plans)
+    let steps = try ComposedSteps(of: fixture.mechanism(), count: 4)
+    try ledger.register(plan: "p", steps, source: "planned", accountant: RDPAccountant())
+    _ = try ledger.openAccount(run: "a", source: "usual", noise: .discrete)
+    for (name, plan) in [("fraction", nil), ("replaced", nil), ("planned", "p")] {
+      _ = try ledger.openAccount(run: "a", source: name, plan: plan)
+      #expect(
+        ledgerCode {
+          _ = try ledger.openAccount(run: "a", source: name, plan: plan, noise: .discrete)
+        }
+          == .invalidRequest)
+    }
   }
 
   @Test func otherRowsAndOtherNamesAreWarnedOf() throws {

@@ -1,4 +1,6 @@
+import Crypto
 import DPAccounting
+import DPFiles
 import DPTraining
 import Foundation
 import TestSupport
@@ -32,6 +34,35 @@ import Testing
       try file.reserve(45..<46, of: mechanism)
     }
     #expect(try reopen().charged == 46)
+  }
+
+  /// A file of these entries, each of which is (kind, from, to), with hashes that are right.
+  private func write(_ entries: [(String, Int, Int)]) throws {
+    var head = ""
+    var text = ""
+    for json in [#"{"kind":"plan","plan":"plan"}"#]
+      + entries.map({ #"{"from":\#($0.1),"kind":"\#($0.0)","to":\#($0.2)}"# })
+    {
+      head = SHA256.hash(data: Data((head + json).utf8)).map { String(format: "%02x", $0) }.joined()
+      text += "\(head) \(json)\n"
+    }
+    _ = try folder.write(text, to: "charges")
+  }
+
+  /// Steps before the last reserved range may have run: no record that gives them back is believed,
+  /// nor one that goes beyond the plan, though its hashes are right.
+  @Test func onlyTheLastRangeIsReleased() throws {
+    try write([("reserve", 0, 10), ("reserve", 10, 20), ("release", 12, 20), ("release", 10, 12)])
+    #expect(try reopen().charged == 10)
+    for wrong in [
+      [("reserve", 0, 10), ("reserve", 10, 20), ("release", 5, 20)],
+      [("reserve", 0, 10), ("reserve", 10, 20), ("release", 12, 20), ("release", 9, 12)],
+      [("reserve", 0, 10), ("reserve", 9, 20)], [("reserve", 0, 10), ("reserve", 11, 20)],
+      [("reserve", 0, 101)], [("reserve", -1, 10)], [("release", 0, 0)],
+    ] {
+      try write(wrong)
+      #expect(throws: FileError.self) { _ = try reopen() }
+    }
   }
 
   @Test func theBudgetIsNeverPassed() throws {

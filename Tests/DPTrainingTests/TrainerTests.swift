@@ -11,16 +11,27 @@ private final class SpyLedger: PrivacyLedger {
   var reserved = 0
   var released = 0
   var failsAt = Int.max
+  /// The steps that there is room for, when asked.
+  var room = Int.max
   var failure: any Error = PrivacyError(.budgetExceeded, "the ledger has no budget left")
   var head: String?
   var heads: Set<String> = []
+  /// Whether every reservation makes a head.
+  var keepsHeads = false
 
   func holds(head: String) -> Bool { heads.contains(head) }
+
+  func checkRoom(for count: Int, of mechanism: PoissonSubsampledGaussian) throws {
+    if count > room { throw PrivacyError(.budgetExceeded, "the ledger has room for \(room)") }
+  }
 
   func reserve(_ steps: Range<Int>, of mechanism: PoissonSubsampledGaussian) throws {
     #expect(steps.lowerBound == reserved)
     if steps.upperBound > failsAt { throw failure }
     reserved = steps.upperBound
+    guard keepsHeads else { return }
+    head = "\(reserved) reserved"
+    heads.insert("\(reserved) reserved")
   }
 
   func release(_ steps: Range<Int>) throws {
@@ -228,6 +239,55 @@ private final class SpyLedger: PrivacyLedger {
     let outcome = try first.resume(in: directory)
     #expect(outcome.stepsTaken == 60)
     #expect(ledger.reserved == 60)
+  }
+
+  /// A run that a ledger cannot let finish spends nothing: neither a new one nor the rest of one.
+  @Test func whatDoesNotFitIsRefusedBeforeItsFirstStep() throws {
+    let ledger = SpyLedger()
+    ledger.room = 59
+    let trainer = try trainer(options(), ledger: ledger)
+    #expect(throws: PrivacyError.self) { _ = try trainer.start(in: directory) }
+    #expect(!FileManager.default.fileExists(atPath: directory.path))
+    ledger.room = 60
+    var control = TrainingControl()
+    var asked = 0
+    control.shouldStop = {
+      asked += 1
+      return asked > 20
+    }
+    #expect(try trainer.start(in: directory, control: control).interrupted)
+    ledger.room = 39
+    #expect(throws: PrivacyError.self) { _ = try trainer.resume(in: directory) }
+    #expect(ledger.reserved == 20)
+    #expect(try charged(trainer) == 20)
+    ledger.room = 40
+    #expect(try trainer.resume(in: directory).stepsTaken == 60)
+    ledger.room = 0
+    #expect(try !trainer.resume(in: directory).interrupted)
+  }
+
+  /// The record of a killed process names the last entry that its charges made in the ledger, or a
+  /// ledger that lost them would pass for whole.
+  @Test func aDeadProcessLeavesTheHeadOfItsLastCharge() throws {
+    let ledger = SpyLedger()
+    ledger.keepsHeads = true
+    ledger.failsAt = 30
+    ledger.failure = CancellationError()
+    #expect(throws: CancellationError.self) {
+      _ = try trainer(options(), ledger: ledger).start(in: directory)
+    }
+    #expect(ledger.reserved > 1)
+    let last = "\(ledger.reserved) reserved"
+    let record = try String(contentsOfFile: directory.record, encoding: .utf8)
+    #expect(record.contains("\"ledgerHead\" : \"\(last)\""))
+    ledger.failsAt = .max
+    ledger.heads.remove(last)
+    #expect(throws: TrainingError.self) {
+      _ = try trainer(options(), ledger: ledger).resume(in: directory)
+    }
+    ledger.heads.insert(last)
+    ledger.reserved = try charged(trainer(options()))
+    #expect(try !trainer(options(), ledger: ledger).resume(in: directory).interrupted)
   }
 
   @Test func aRunGoesOnWithItsLedgerAlone() throws {
