@@ -1,0 +1,28 @@
+import DPAccounting
+import Testing
+
+/// Plans at the ends of the domain, each of which once had a wrong answer or none.
+@Suite struct PLDExtremesTests {
+  private func epsilon(
+    _ q: Double, _ sigma: Double, _ count: Int, _ delta: Double
+  ) throws -> EpsilonBounds {
+    try PLDAccountant().epsilon(
+      of: [PLDAccountantTests.steps(q, sigma, count)], delta: delta)
+  }
+
+  /// A grid coarser than the whole curve around ε = 0 must not make the lower bound exceed the upper:
+  /// it was up to 33 times as high, which showed as an interval without width.
+  @Test(arguments: [
+    (3.639733422495016e-06, 0.6831772127872057, 6_146_228, 6.726958370171441e-13),
+    (1.4933921146653293e-06, 0.6574362917369422, 980_240, 7.604288119718033e-14),
+    (3.932727562372527e-09, 0.6923291025354338, 71821, 1.4003837637459332e-10),
+    (4.3858100819517837e-08, 0.6542594097959902, 7035, 1.9431624762873432e-08),
+  ])
+  func lowerBoundsOfCoarseGridsAreBelowTheUpper(
+    plan: (rate: Double, sigma: Double, steps: Int, delta: Double)
+  ) throws {
+    let bounds = try epsilon(plan.rate, plan.sigma, plan.steps, plan.delta)
+    let lower = try #require(bounds.lower)
+    #expect(lower > 0 && lower < bounds.upper * (1 - 1e-9), "\(bounds)")
+  }
+}
