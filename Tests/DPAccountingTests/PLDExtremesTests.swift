@@ -25,4 +25,29 @@ import Testing
     let lower = try #require(bounds.lower)
     #expect(lower > 0 && lower < bounds.upper * (1 - 1e-9), "\(bounds)")
   }
+
+  /// Single losses far above ε decide here: the interval once was 7 times wide.
+  @Test func rareLargeLossesAreBoundedTightly() throws {
+    let bounds = try epsilon(1e-5, 1, 100, 1e-15)
+    #expect(try bounds.upper <= 1.1 * #require(bounds.lower))
+  }
+
+  @Test(arguments: [
+    (0.056160644391575525, 140.17634829335367, 268, 6.528595544628488),
+    (2.037279753874747e-07, 128.2172788397387, 3981, 0.005623181213693057),
+    (1.919190789493066e-05, 849.920410403062, 774, 1.4194805156589532),
+  ])
+  func deltaFarBeyondEveryProbableLossIsAnswered(
+    plan: (rate: Double, sigma: Double, steps: Int, epsilon: Double)
+  ) throws {
+    let bounds = try PLDAccountant().delta(
+      of: [PLDAccountantTests.steps(plan.rate, plan.sigma, plan.steps)], epsilon: plan.epsilon)
+    #expect(bounds.upper > 0 && bounds.upper < 1e-280)
+  }
+
+  @Test func deltaOfHardlyAnyPrivacyIsProvedToBeClose() throws {
+    let bounds = try PLDAccountant().delta(
+      of: [PLDAccountantTests.steps(0.69, 0.63, 10_000_000)], epsilon: 8.6e-6)
+    #expect(bounds.upper <= 1 && bounds.lower > 0.9999)
+  }
 }
