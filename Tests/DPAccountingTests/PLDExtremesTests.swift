@@ -10,6 +10,17 @@ import Testing
       of: [PLDAccountantTests.steps(q, sigma, count)], delta: delta)
   }
 
+  private func mixture(
+    _ shifts: [Double], _ probabilities: [Double], _ sigma: Double, _ count: Int, _ delta: Double
+  ) throws -> EpsilonBounds {
+    var history = PrivacyHistory()
+    try history.append(
+      MixtureOfGaussians(
+        shifts: shifts, probabilities: probabilities, noiseMultiplier: NoiseMultiplier(sigma)),
+      count: count)
+    return try PLDAccountant().epsilon(of: history, delta: delta)
+  }
+
   /// A grid coarser than the whole curve around ε = 0 must not make the lower bound exceed the upper:
   /// it was up to 33 times as high, which showed as an interval without width.
   @Test(arguments: [
@@ -49,5 +60,55 @@ import Testing
     let bounds = try PLDAccountant().delta(
       of: [PLDAccountantTests.steps(0.69, 0.63, 10_000_000)], epsilon: 8.6e-6)
     #expect(bounds.upper <= 1 && bounds.lower > 0.9999)
+  }
+
+  @Test func improbableShiftsAreAnswered() throws {
+    #expect(try mixture([0, 1e6], [1, 1e-300], 1, 10, 1e-6).upper == 0)
+    let far = try mixture([0, 1e6], [0.999, 1e-3], 1, 10, 1e-6)
+    #expect(try far.upper > 1e11 && #require(far.lower) <= far.upper)
+    #expect(try epsilon(1e-300, 1, 10, 1e-15).upper == 0)
+  }
+
+  /// A group of one is a row, also where losses are so small that 1 + loss has few digits of them.
+  @Test(arguments: [1e3, 1e6])
+  func mixturesOfTinyLossesKeepTheirDigits(sigma: Double) throws {
+    let delta = 1e-6 / sigma
+    let row = try epsilon(1e-9, sigma, 10_000_000, delta)
+    let one = try mixture([0, 1], [1 - 1e-9, 1e-9], sigma, 10_000_000, delta)
+    #expect(abs(one.upper - row.upper) <= 1e-5 * row.upper)
+    #expect(try #require(one.lower) >= 0.99 * one.upper)
+  }
+
+  /// One step at a δ far below all others.
+  ///
+  /// The references solve δ(ε) = δ with 60 digits.
+  @Test(arguments: [
+    (
+      0.8186215153955623, 694.1809326097739, NeighbouringRelation.zeroOut, 6.788316049306848e-238,
+      0.038610071907923027
+    ),
+    (
+      0.9999999982304987, 0.38654961276047767, NeighbouringRelation.replace, 1.036003703214262e-272,
+      114.53035015114619
+    ),
+    (
+      0.05946187851921063, 0.3436815185400165, NeighbouringRelation.zeroOut,
+      1.4139258572843726e-281, 105.24772767052724
+    ),
+    (
+      5.147060466632731e-05, 41.78163758064339, NeighbouringRelation.zeroOut,
+      4.939786707686424e-258,
+      6.4116074697898433e-5
+    ),
+  ])
+  func oneStepKeepsItsProofFarOut(
+    step: (
+      rate: Double, sigma: Double, relation: NeighbouringRelation, delta: Double, exact: Double
+    )
+  ) throws {
+    let bounds = try PLDAccountant().epsilon(
+      of: [PLDAccountantTests.steps(step.rate, step.sigma, 1, step.relation)], delta: step.delta)
+    #expect(bounds.upper >= step.exact && bounds.upper <= step.exact * (1 + 0.02))
+    #expect(try #require(bounds.lower) <= step.exact)
   }
 }
