@@ -203,10 +203,18 @@ struct DominatingPair: Hashable {
 
   /// The range of losses outside of which P has at most a given mass on either side.
   func lossRange(logTail: Double) -> ClosedRange<Double> {
-    let reach = NormalDistribution.upperQuantile(logMass: logTail) * sigma
-    let used = zip(centers, upper).filter { $0.1 > 0 }.map(\.0)
-    let low = loss(at: (used.min() ?? 0) - reach)
-    let high = loss(at: (used.max() ?? 0) + reach)
+    let used = zip(centers, upper).filter { $0.1 > 0 }
+    var left = Double.infinity
+    var right = -Double.infinity
+    for (center, weight) in used {
+      // Each component may leave its part of the mass outside: an improbable one has a shorter reach.
+      let share = logTail - log(weight * Double(used.count))
+      let reach = NormalDistribution.upperQuantile(logMass: share) * sigma
+      left = min(left, center - reach)
+      right = max(right, center + reach)
+    }
+    let low = loss(at: left)
+    let high = loss(at: right)
     return min(low, high)...max(low, high)
   }
 
