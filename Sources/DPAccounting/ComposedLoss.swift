@@ -82,7 +82,9 @@ struct ComposedLoss {
     self.folded = exp(beyond) + exp(below)
     let span = -expm1(-(high - low))
     peak = min(exp(LossCumulant.logPeak(tilt)), span)
-    above = exp(logScale - tilt * high + beyond) * min(1, peak + span)
+    // Chernoff's e^(tx) also outweighs what a mass at x above the stretch adds to δ.
+    let farPeak = LossCumulant.logPeak(tilt + (beyond < 0 ? window.exponents.above : 0))
+    above = exp(logScale - tilt * high + beyond) * min(1, exp(farPeak) + span)
     let finite = parts.reduce(0) { $0 + Double($1.count) * log1p(-$1.distribution.infiniteMass) }
     infiniteMass = -expm1(finite)
   }

@@ -66,21 +66,34 @@ struct DominatingPair: Hashable {
       centers: centers.map { -$0 }, upper: lower, lower: upper, sigma: sigma, shape: turned)
   }
 
-  /// The privacy loss at a point, −∞ where it is too small for Double.
+  /// The privacy loss at a point, relatively accurate also where it is close to 0.
   func loss(at y: Double) -> Double {
-    func mixture(_ weights: [Double]) -> Double {
-      var sum = LogSum()
-      for (center, weight) in zip(centers, weights) where weight > 0 {
-        sum.add(log(weight) + center * (2 * y - center) / (2 * sigma * sigma))
-      }
-      return sum.value
+    switch shape {
+    case .gaussian: logRatio(upper, y) - logRatio(lower, y)
+    case .subsampled, .mixture: logRatio(upper, y)
+    case .replacing: logRatio(upper, y) - logRatio(lower, y)
+    case .reflected: -reversed.loss(at: -y)
     }
-    if case .subsampled(let q) = shape {
-      let z = (2 * y - 1) / (2 * sigma * sigma)
-      return z < 30 ? log1p(q * expm1(z)) : log(q) + z + log1p((1 - q) / q * exp(-z))
+  }
+
+  /// ln of a mixture's density over the density of the component at 0.
+  private func logRatio(_ weights: [Double], _ y: Double) -> Double {
+    let scale = 0.5 / (sigma * sigma)
+    var excess = 0.0
+    for (center, weight) in zip(centers, weights) where weight > 0 && center != 0 {
+      let z = center * (2 * y - center) * scale
+      guard z < 30 else { return logSum(weights, y) }
+      excess += weight * expm1(z)
     }
-    if case .reflected(.subsampled) = shape { return -reversed.loss(at: -y) }
-    return mixture(upper) - mixture(lower)
+    return excess > -0.9 ? log1p(excess) : logSum(weights, y)
+  }
+
+  private func logSum(_ weights: [Double], _ y: Double) -> Double {
+    var sum = LogSum()
+    for (center, weight) in zip(centers, weights) where weight > 0 {
+      sum.add(log(weight) + center * (2 * y - center) / (2 * sigma * sigma))
+    }
+    return sum.value
   }
 
   /// The point at which the loss takes a value.
@@ -127,8 +140,7 @@ struct DominatingPair: Hashable {
 
   /// Newton's method on a loss that is convex in y, kept inside a bracket.
   private func searchPoint(ofLoss target: Double, near hint: Double) -> Double {
-    let atom = zip(centers, upper).reduce(0) { $1.0 == 0 ? $0 + $1.1 : $0 }
-    if atom > 0, target <= log(atom) { return -.infinity }
+    if let least = leastLoss, target <= least { return -.infinity }
     var low = hint - sigma
     var high = hint + sigma
     var width = sigma
@@ -156,16 +168,23 @@ struct DominatingPair: Hashable {
   }
 
   private func lossAndSlope(at y: Double) -> (Double, Double) {
-    var sum = LogSum()
-    var terms: [(center: Double, term: Double)] = []
-    for (center, weight) in zip(centers, upper) where weight > 0 {
-      let term = log(weight) + center * (2 * y - center) / (2 * sigma * sigma)
-      sum.add(term)
-      terms.append((center, term))
+    let value = loss(at: y)
+    var mean = 0.0
+    for (center, weight) in zip(centers, upper) where weight > 0 && center != 0 {
+      mean += center * weight * exp(center * (2 * y - center) / (2 * sigma * sigma) - value)
     }
-    let value = sum.value
-    let mean = terms.reduce(0) { $0 + $1.center * exp($1.term - value) }
     return (value, mean / (sigma * sigma))
+  }
+
+  /// The loss that a mixture of shifts nears where the differing row took no part: ln of the weight
+  /// at 0; nil where it always takes part.
+  private var leastLoss: Double? {
+    var moved = 0.0
+    var resting = 0.0
+    for (center, weight) in zip(centers, upper) {
+      if center == 0 { resting += weight } else { moved += weight }
+    }
+    return resting > 0 ? (resting > 0.5 ? log1p(-moved) : log(resting)) : nil
   }
 
   private static func logAddExp(_ a: Double, _ b: Double) -> Double {
@@ -184,10 +203,18 @@ struct DominatingPair: Hashable {
 
   /// The range of losses outside of which P has at most a given mass on either side.
   func lossRange(logTail: Double) -> ClosedRange<Double> {
-    let reach = NormalDistribution.upperQuantile(logMass: logTail) * sigma
-    let used = zip(centers, upper).filter { $0.1 > 0 }.map(\.0)
-    let low = loss(at: (used.min() ?? 0) - reach)
-    let high = loss(at: (used.max() ?? 0) + reach)
+    let used = zip(centers, upper).filter { $0.1 > 0 }
+    var left = Double.infinity
+    var right = -Double.infinity
+    for (center, weight) in used {
+      // Each component may leave its part of the mass outside: an improbable one has a shorter reach.
+      let share = logTail - log(weight * Double(used.count))
+      let reach = NormalDistribution.upperQuantile(logMass: share) * sigma
+      left = min(left, center - reach)
+      right = max(right, center + reach)
+    }
+    let low = loss(at: left)
+    let high = loss(at: right)
     return min(low, high)...max(low, high)
   }
 
@@ -234,8 +261,6 @@ struct PieceMass {
   var lower = 0.0
   /// P − Q, from differences between components.
   var excess = 0.0
-  /// What rounding may have added to or taken from `excess`.
-  var rounding = 0.0
 
   /// P − e^ℓ Q, for a loss ℓ close to the piece's own.
   func excess(overLoss loss: Double) -> Double {
@@ -284,7 +309,6 @@ extension DominatingPair {
       piece.upper += upper[k] * value
       piece.lower += lower[k] * value
       piece.excess += (upper[k] - lower[k]) * (value - reference)
-      piece.rounding += 1e-15 * abs(upper[k] - lower[k]) * max(value, reference)
     }
     piece.upper = max(piece.upper, 0)
     piece.lower = max(piece.lower, 0)
@@ -302,9 +326,7 @@ extension DominatingPair {
     switch shape {
     case .reflected(let inner): return inner.rests ? -reversed.restingLoss(within: width) : 0
     case .subsampled(let q): return restingLoss(from: log1p(-q), within: width)
-    case .mixture:
-      let atom = zip(centers, upper).reduce(0) { $1.0 == 0 ? $0 + $1.1 : $0 }
-      return atom > 0 ? restingLoss(from: log(atom), within: width) : 0
+    case .mixture: return leastLoss.map { restingLoss(from: $0, within: width) } ?? 0
     default: return 0
     }
   }
@@ -315,7 +337,8 @@ extension DominatingPair {
     var resting = base
     for _ in 0..<8 {
       let below = pieceBelow(tails(atPoint: point(ofLoss: resting + 0.5 * width)))
-      guard below.lower > 0 else { return base }
+      // Far from everything that happens, a base of T times its size would cost digits for nothing.
+      guard below.lower > 1e-9 else { return 0 }
       let next = log1p(max(below.excess / below.lower, expm1(base)))
       if abs(next - resting) <= 1e-12 * abs(base) { break }
       resting = next

@@ -15,17 +15,22 @@ struct LossAccounting {
   private let total: Double
   /// Σ T Var(loss) / Σ T of one step, which the spacing follows.
   private let variance: Double
+  /// The largest size of a loss of one step that has a probability in Double.
+  private let widestLoss: Double
 
   /// The interval found so far.
   private(set) var upper = Double.infinity
   private(set) var lower = 0.0
   /// h over the standard deviation of a step's loss.
-  private var fineness = 0.06
+  private var fineness = LossAccounting.firstFineness
+  /// ln of δ over what all steps together may leave outside of the grid on either side.
+  private var tailMargin = 14.0
   private var isExhausted = false
   private var hasPassed = false
 
   /// No window holds more losses than this: 40 MB and a quarter of a second.
   private static let largestWindow = 1 << 20
+  private static let firstFineness = 0.06
 
   /// Prepares a composition.
   ///
@@ -37,6 +42,10 @@ struct LossAccounting {
     self.query = query
     total = parts.reduce(0) { $0 + Double($1.count) }
     variance = parts.reduce(0) { $0 + Double($1.count) * $1.pair.lossMoments().variance } / total
+    widestLoss = parts.reduce(0) { widest, part in
+      let range = part.pair.lossRange(logTail: -750)
+      return max(widest, -range.lowerBound, range.upperBound)
+    }
     if case .delta = query { upper = 1 }
   }
 
@@ -46,7 +55,20 @@ struct LossAccounting {
   ///   - accuracy: The largest (upper − lower) / upper that is wanted.
   ///   - floor: An answer of the other direction: nothing below it matters.
   mutating func refine(accuracy: Double, floor: Double = 0) {
-    for _ in 0..<5 where !isExhausted {
+    narrow(accuracy: accuracy, floor: floor, passes: 5)
+    // Where single steps can have losses far above ε, their tail makes every weighted stretch long.
+    // Giving a part of δ to that tail, as an infinite loss, costs less than it saves.
+    for margin in [3.0, 1] where upper > max(floor, 1e-250) && upper > 1.5 * lower {
+      tailMargin = margin
+      fineness = LossAccounting.firstFineness
+      isExhausted = false
+      hasPassed = false
+      narrow(accuracy: max(accuracy, 0.1), floor: floor, passes: 2)
+    }
+  }
+
+  private mutating func narrow(accuracy: Double, floor: Double, passes: Int) {
+    for _ in 0..<passes where !isExhausted {
       if hasPassed, upper <= floor { return }
       let width = hasPassed && upper.isFinite ? (upper - lower) / upper : .infinity
       if hasPassed, upper == 0 || width <= accuracy { return }
@@ -78,6 +100,7 @@ struct LossAccounting {
       isExhausted = true
       return
     }
+    spacing = max(spacing, widestLoss * 0x1p-48)
     var guide = distributions(spacing: 3 * spacing, logDelta: logDelta, share: 0.3)
     var cumulant = LossCumulant(guide.map { ($0.pessimistic, $0.count) })
     if case .delta(let epsilon) = query {
@@ -89,13 +112,20 @@ struct LossAccounting {
       }
     }
     let plan = WindowPlan(cumulant, query, logDelta: logDelta, known: lower, total: total)
+    let offset = guide.reduce(0) { $0 + abs($1.pessimistic.offset) * Double($1.count) }
+    guard plan.isRepresentable(spacing: spacing, offset: offset) else {
+      // The answer is so far beyond what is probable that no grid holds it.
+      prove(by: cumulant, guide)
+      isExhausted = true
+      return
+    }
     if plan.span / spacing > Double(LossAccounting.largestWindow) * 0.97 {
       spacing = plan.span / (Double(LossAccounting.largestWindow) * 0.97)
       isExhausted = lower > 0
     }
     // The transform's length is a power of two: the spacing takes what room there is.
     let wanted = plan.span / spacing / 0.97
-    let bits = max(6, Int((log2(max(wanted, 1)) + 0.8).rounded(.down)))
+    let bits = max(6, Int((log2(max(wanted, 1)) + 0.9).rounded(.down)))
     let length = min(1 << bits, LossAccounting.largestWindow)
     spacing = max(plan.span / (0.97 * Double(length)), 0.5 * spacing)
     let share = 0.1 * min(1, fineness / 0.03)
@@ -110,7 +140,7 @@ struct LossAccounting {
     // Where steps are many, the two bounds' means can lie apart by more than the spread.
     let shift =
       cumulants.below.moments(plan.tilt).mean - cumulants.above.moments(plan.tilt).mean
-    if shift.isFinite { window.high += shift }
+    if abs(shift) < 0x1p58 * spacing { window.high += shift }
     answer(upperLoss, ComposedLoss(below, window: window))
     prove(by: cumulants.above, fine)
   }
@@ -125,7 +155,8 @@ struct LossAccounting {
       upper = min(upper, above.delta(epsilon: epsilon, .upper))
       lower = max(lower, below.delta(epsilon: epsilon, .lower))
     }
-    lower = min(lower, upper)
+    // Ends that meet may cross by rounding; bounds that contradict each other prove nothing.
+    lower = lower <= upper * (1 + 1e-9) ? min(lower, upper) : 0
   }
 
   /// Takes in what Rényi divergences of the same distribution prove.
@@ -154,7 +185,7 @@ struct LossAccounting {
   ) -> [Discretised] {
     parts.map { part in
       let grid = LossGrid(
-        part.pair, spacing: spacing, logTail: logDelta - log(total) - 14, share: share)
+        part.pair, spacing: spacing, logTail: logDelta - log(total) - tailMargin, share: share)
       return Discretised(grid: grid, pessimistic: grid.pessimistic(), count: part.count)
     }
   }
@@ -204,7 +235,8 @@ private struct WindowPlan {
       let logMass = min(-max(amplified, 0) - 13, -13)
       let above = cumulant.reach(side: 1, tilt: candidate, logMass: logMass)
       let below = cumulant.reach(side: -1, tilt: candidate, logMass: logMass)
-      let bottom = min(below.place, place)
+      // Where ε is far below every probable loss, δ is 1 for all purposes.
+      let bottom = min(below.place, max(place, below.place - 40))
       let top = max(above.place, place)
       // A longer stretch means a coarser grid, whose error grows with its square.
       let score = log(top - bottom) + 0.5 * log1p(min(exp(amplified + rounding), 1e300) / 2e-4)
@@ -216,5 +248,15 @@ private struct WindowPlan {
       span = top - bottom
       exponents = (below.exponent, above.exponent)
     }
+  }
+
+  /// Whether the stretch has indices on a grid.
+  ///
+  /// - Parameters:
+  ///   - spacing: h.
+  ///   - offset: The size of the loss of index 0, roughly.
+  /// - Returns: Whether they fit.
+  func isRepresentable(spacing: Double, offset: Double) -> Bool {
+    span > 0 && span.isFinite && (max(abs(low), abs(high)) + offset) / spacing < 0x1p60
   }
 }

@@ -135,16 +135,18 @@ struct LossGrid {
       masses[i] = piece.upper - gap
     }
     // On the left the curve is at least 1 − e^ε, on the right at least 0; outside of `first` and
-    // `last` these lines take over.
+    // `last` these lines take over. They meet at ε = 0: no line is followed beyond it.
     func belowGap(_ i: Int) -> Double { pair.pieceBelow(middles[i + 1]).excess(overLoss: x[i]) }
     func aboveGap(_ i: Int) -> Double { pair.pieceAbove(middles[i]).excess(overLoss: x[i]) }
-    let first = min(((0..<n).last { belowGap($0) > 0 } ?? -1) + 1, n - 2)
+    let zero = x.lastIndex { $0 <= 0 } ?? 0
+    let first = min(((0..<n).last { belowGap($0) > 0 } ?? -1) + 1, zero, n - 2)
     let last = max(
       ((first + 1)..<n).first { aboveGap($0) < 0 }.map { $0 - 1 } ?? (n - 1), first + 1)
-    let leftEnd = belowGap(first)
+    let leftEnd = min(belowGap(first), 0)
     let rightEnd = aboveGap(last)
-    toRight[first] = min(leftEnd, 0)
-    toLeft[last] = max(rightEnd, 0)
+    guard rightEnd >= 0 else { return almostPrivate(zero) }
+    toRight[first] = leftEnd
+    toLeft[last] = rightEnd
     // What a chord is flatter or steeper than the tangent of its cell, in P's units at its left.
     func bend(_ i: Int) -> Double { (toRight[i] + toLeft[i + 1]) / expm1(widths[i]) }
     for i in 0..<n where i < first || i > last { masses[i] = 0 }
@@ -153,6 +155,19 @@ struct LossGrid {
     masses[last] =
       pair.pieceAbove(middles[last]).upper - rightEnd + bend(last - 1) * exp(widths[last - 1])
     LossGrid.takeLowerHull(&masses, x)
+    // Where the curve is lower than the first point's chord to a last point below ε = 0, the first
+    // mass would be negative. Without it P has more than 1; divided by that, the curve that is left
+    // runs from 1 to below the first point's value, and below itself beyond it.
+    let sum = masses.reduce(0, +)
+    if sum > 1 { masses = masses.map { $0 / sum } }
+    return LossDistribution(
+      spacing: spacing, offset: offset, indices: indices, masses: masses, infiniteMass: 0)
+  }
+
+  /// max(0, 1 − e^(ε − ℓ)) for a loss ℓ ≤ 0, which is below every pair's curve.
+  private func almostPrivate(_ point: Int) -> LossDistribution {
+    var masses = [Double](repeating: 0, count: indices.count)
+    masses[point] = 1
     return LossDistribution(
       spacing: spacing, offset: offset, indices: indices, masses: masses, infiniteMass: 0)
   }
@@ -184,7 +199,6 @@ struct LossGrid {
       let a = previous[i]
       let b = next[i]
       guard a >= 0, b < n else {
-        // Only rounding can bring a negative mass to an end.
         masses[i] = 0
         continue
       }

@@ -74,11 +74,12 @@ public struct PLDAccountant: PrivacyAccountant {
       return GaussianPrivacy(separation: separation).epsilon(of: delta)
     }
     if history.stepCount == 1 {
-      let step = SingleStep(history)
+      let step = SingleStep(history.directions.compactMap { $0.first?.pair })
       return EpsilonBounds(
         upper: Crossing.above(start: 1) { step.delta(of: $0).upper <= delta },
         lower: Crossing.below(start: 1) { step.delta(of: $0).lower <= delta })
     }
+    if statisticalDistance(of: history) <= delta { return EpsilonBounds(upper: 0, lower: 0) }
     let bounds = composed(history, .epsilon(delta: delta))
     return EpsilonBounds(upper: bounds.upper, lower: bounds.lower)
   }
@@ -114,9 +115,12 @@ public struct PLDAccountant: PrivacyAccountant {
     if let separation = history.separation {
       return GaussianPrivacy(separation: separation).delta(of: epsilon)
     }
-    if history.stepCount == 1 { return SingleStep(history).delta(of: epsilon) }
+    if history.stepCount == 1 {
+      return SingleStep(history.directions.compactMap { $0.first?.pair }).delta(of: epsilon)
+    }
     let bounds = composed(history, .delta(epsilon: epsilon))
-    return DeltaBounds(upper: bounds.upper, lower: bounds.lower)
+    return DeltaBounds(
+      upper: min(bounds.upper, statisticalDistance(of: history)), lower: bounds.lower)
   }
 
   /// The ε of each direction of the relation by itself, in the order of removing and adding.
@@ -134,6 +138,13 @@ public struct PLDAccountant: PrivacyAccountant {
       direction.refine(accuracy: relativeAccuracy)
       return EpsilonBounds(upper: direction.upper, lower: direction.lower)
     }
+  }
+
+  /// A bound on δ(0), and so on every δ: the sum of the steps' own.
+  private func statisticalDistance(of history: PrivacyHistory) -> Double {
+    history.directions.map { parts in
+      parts.reduce(0) { $0 + Double($1.count) * SingleStep([$1.pair]).delta(of: 0).upper }
+    }.max() ?? 0
   }
 
   /// The larger of both directions.
@@ -197,21 +208,41 @@ private final class KnownSpending: Sendable {
 private struct SingleStep {
   private let pairs: [DominatingPair]
 
-  init(_ history: PrivacyHistory) {
-    pairs = history.directions.compactMap { $0.first?.pair }
+  init(_ pairs: [DominatingPair]) {
+    self.pairs = pairs
   }
 
   func delta(of epsilon: Double) -> DeltaBounds {
     var upper = Double.leastNormalMagnitude
     var lower = 0.0
     for pair in pairs {
-      let piece = pair.pieceAbove(pair.tails(atPoint: pair.point(ofLoss: epsilon)))
+      let tails = pair.tails(atPoint: pair.point(ofLoss: epsilon))
+      let piece = pair.pieceAbove(tails)
       let value = piece.excess(overLoss: epsilon)
       let weighted = epsilon < 300 ? expm1(epsilon) * piece.lower : piece.upper
-      let slack = 4 * piece.rounding + 4e-14 * (1 + epsilon) * min(weighted, 1)
-      upper = max(upper, value + slack)
+      let slack =
+        4 * pair.rounding(above: tails)
+        + 4e-14 * (1 + epsilon) * SingleStep.digits(piece.lower) * min(weighted, 1)
+        // What a tail below the normal numbers of Double may lack, weighted by e^ε.
+        + exp(min(epsilon - 740, 0))
+      upper = max(upper, min(value + slack, piece.upper * (1 + 1e-11) + .leastNormalMagnitude))
       lower = max(lower, value - slack)
     }
     return DeltaBounds(upper: min(1, upper), lower: min(1, lower))
+  }
+
+  /// How much larger a tail's relative error is than that of its place: about half the square of its
+  /// distance in standard deviations.
+  static func digits(_ tail: Double) -> Double { 1 - 0.5 * log(max(tail, 1e-300)) }
+}
+
+extension DominatingPair {
+  /// What rounding may have added to or taken from P − Q above a point.
+  fileprivate func rounding(above point: TailPoint) -> Double {
+    let masses = centers.indices.map { point.isLower[$0] ? 1 - point.tails[$0] : point.tails[$0] }
+    return centers.indices.reduce(0) { sum, k in
+      let mass = max(masses[k], masses[0])
+      return sum + 1e-15 * abs(upper[k] - lower[k]) * mass * SingleStep.digits(mass)
+    }
   }
 }

@@ -21,8 +21,8 @@ import Testing
       accept.number("max") ?? part.number("ref_pessimistic").map { $0 * slack })
     #expect(upper >= minimum && upper <= maximum, "\(golden.id): \(upper) not in the range")
     #expect(lower <= best, "\(golden.id): lower \(lower) above \(best)")
-    // Small δ are given 0.3 %, where the issue would let any width below 1e-6 pass.
-    let allowed = slack > 1.005 ? 3e-3 * upper : max(2e-3 * upper, 1e-6)
+    // Of δ, also small ones are held to 0.2 %, where a width of 1e-6 would say nothing.
+    let allowed = slack > 1.005 ? 2e-3 * upper : max(2e-3 * upper, 1e-6)
     #expect(upper - lower <= allowed, "\(golden.id): \(lower)...\(upper) is too wide")
   }
 
