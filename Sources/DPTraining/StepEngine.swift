@@ -52,9 +52,9 @@ package struct StepEngine {
     optimizer = Optimizer(
       plan.optimizer, learningRate: Float(plan.learningRate), steps: start.optimizerSteps,
       state: start.optimizerState)
+    let rate = try SamplingRate(plan.samplingRate)
     sampler = try PoissonSampler(
-      key, samplingRate: SamplingRate(plan.samplingRate),
-      blocks: RecordBlocks(records: table.count))
+      key, samplingRate: rate, blocks: RecordBlocks(records: table.count, samplingRate: rate))
     noise = grid.map { grid -> any NoiseSource in
       switch plan.privacy?.noise {
       case .discrete: DiscreteGaussianNoise(key, coordinates: count, grid: grid)
@@ -83,9 +83,7 @@ package struct StepEngine {
   /// S, in units of the grid: the clipped sum over the step's sample.
   private mutating func sum(step: Int) {
     records.removeAll(keepingCapacity: true)
-    for block in 0..<sampler.blocks.count {
-      sampler.appendSample(step: step, block: block, to: &records)
-    }
+    sampler.appendSample(step: step, to: &records)
     gradientSum.reset()
     let rows = records
     let start = parameters
