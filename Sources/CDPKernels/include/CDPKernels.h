@@ -68,4 +68,32 @@ void cdp_negative_logarithms(const uint8_t *bytes, size_t groups, double *logari
 size_t cdp_compared_records(
     const uint8_t *bytes, size_t count, uint32_t threshold, uint32_t base, uint32_t *records);
 
+// MARK: - The optimizer
+
+/// The rules of an optimizer.
+typedef enum { CDP_SGD, CDP_MOMENTUM, CDP_ADAM, CDP_ADAGRAD, CDP_RMSPROP } cdp_optimizer_rule;
+
+/// What is the same for all coordinates of a step.
+typedef struct {
+  /// What sum and noise are multiplied with to give the gradient.
+  double scale;
+  /// The learning rate.
+  float rate;
+  /// What is left of a parameter after weight decay; 1 without.
+  float keep;
+  /// Adam's corrections of its first and second moment.
+  float first, second;
+} cdp_optimizer_constants;
+
+/// Takes a step: the gradient is (sum + noise) * scale in double, rounded to float.
+///
+/// `sum`, `noise` and `parameters` hold `count` numbers, and so do those of `first` and `second` that
+/// the rule remembers; none overlap. Every variant gives the same bits on every machine.
+typedef void (*cdp_optimizer_update)(
+    cdp_optimizer_rule rule, const cdp_optimizer_constants *constants, size_t count,
+    const double *sum, const int32_t *noise, float *parameters, float *first, float *second);
+
+/// A variant of ``cdp_optimizer_update``, indexed and named as those of ``cdp_normal_units``.
+cdp_optimizer_update cdp_optimizer_update_variant(int index);
+
 #endif
