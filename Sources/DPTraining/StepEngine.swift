@@ -21,7 +21,10 @@ package struct StepEngine {
 
   private let table: ExampleTable
   private let batchSize: Int
-  private let learningRate: Float
+  private let learningRate: Double
+  private let schedule: LearningRateSchedule
+  /// T.
+  private let steps: Int
   private var sampler: PoissonSampler
   private var noise: (any NoiseSource)?
   private var gradientSum: ClippedGradientSum
@@ -53,9 +56,12 @@ package struct StepEngine {
     self.table = table
     batchSize = plan.batchSize
     parameters = start.parameters
-    learningRate = Float(plan.learningRate)
+    learningRate = plan.learningRate
+    schedule = plan.schedule
+    steps = plan.steps
     optimizer = Optimizer(
-      plan.optimizer, steps: start.optimizerSteps, state: start.optimizerState)
+      plan.optimizer, steps: start.optimizerSteps, state: start.optimizerState,
+      weightDecay: plan.weightDecay)
     let rate = try SamplingRate(plan.samplingRate)
     sampler = try PoissonSampler(
       key, samplingRate: rate, blocks: RecordBlocks(records: table.count, samplingRate: rate))
@@ -95,8 +101,9 @@ package struct StepEngine {
   ///
   /// S and the noise are integers in units of the grid, so their sum is exact in Double.
   private mutating func release(step: Int) {
+    let rate = learningRate * schedule.factor(step: step, of: steps)
     optimizer.begin(
-      learningRate: learningRate, scale: 1 / (gradientSum.unitsPerOne ?? 1) / Double(batchSize))
+      learningRate: Float(rate), scale: 1 / (gradientSum.unitsPerOne ?? 1) / Double(batchSize))
     let sum = gradientSum.sum
     var moved = exchange(&parameters, with: [])
     var units = exchange(&noiseUnits, with: [])
