@@ -15,7 +15,9 @@ let package = Package(
         .product(name: "FastDP", package: "fastDP"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "CryptoExtras", package: "swift-crypto"),
-      ])
+      ]),
+    .executableTarget(
+      name: "StepBenchmark", dependencies: [.product(name: "FastDP", package: "fastDP")]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -64,6 +64,33 @@ enum PlanRules {
     return rate
   }
 
+  /// The schedule, with a warm-up that ends before the run does.
+  static func schedule(
+    _ options: TrainingOptions, steps: Int
+  ) throws(TrainingError) -> LearningRateSchedule {
+    guard options.warmup >= 0, options.warmup < steps else {
+      throw TrainingError(
+        .invalidOption,
+        "warmup is \(options.warmup); it must be at least 0 and below the \(steps) steps of the run"
+      )
+    }
+    return LearningRateSchedule(options.schedule, warmup: options.warmup)
+  }
+
+  /// w: what is left of a parameter after a step, 1 − η w, stays above 0.
+  static func weightDecay(
+    _ options: TrainingOptions, learningRate: Double
+  ) throws(TrainingError) -> Double {
+    let decay = options.weightDecay
+    guard decay >= 0, decay * learningRate < 1 else {
+      throw TrainingError(
+        .invalidOption,
+        "weight decay is \(decay); it must be at least 0 and below 1 / learning rate = "
+          + "\(1 / learningRate)")
+    }
+    return decay
+  }
+
   /// δ: as asked for, or 1/(10 n) rounded down to a power of ten; refused from 1/√n on.
   static func delta(_ options: TrainingOptions, examples n: Int) throws -> Double {
     let usual = Double("1e\(Int(floor(log10(1 / (10 * Double(n))) + 1e-12)))") ?? 1e-6

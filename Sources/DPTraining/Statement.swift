@@ -90,9 +90,20 @@ public struct Statement: Sendable {
       ("model", .string(modelDescription)),
       ("optimizer", .string(plan.optimizer.rawValue)),
       ("learningRate", .number(plan.learningRate)),
+      ("schedule", .string(plan.schedule.shape.rawValue)),
+      ("warmup", .integer(plan.schedule.warmup)),
+      ("weightDecay", .number(plan.weightDecay)),
       ("notCovered", .array(Statement.notCovered.map(JSONValue.string))),
     ]
     return .object(members)
+  }
+
+  private var optimizerDescription: String {
+    let schedule = plan.schedule
+    return "\(plan.optimizer.rawValue), learning rate \(plan.learningRate)"
+      + (schedule.warmup > 0 ? ", \(schedule.warmup) steps of warm-up" : "")
+      + (schedule.shape != .constant ? ", \(schedule.shape.rawValue) schedule" : "")
+      + (plan.weightDecay > 0 ? ", weight decay \(plan.weightDecay)" : "")
   }
 
   private var modelDescription: String {
@@ -161,7 +172,7 @@ public struct Statement: Sendable {
       ("Sampling rate (q = B/n)", "\(plan.samplingRate), B = \(plan.batchSize)"),
       ("Steps charged (T)", "\(chargedSteps)"),
       ("Model", modelDescription),
-      ("Optimizer", "\(plan.optimizer.rawValue), learning rate \(plan.learningRate)"),
+      ("Optimizer", optimizerDescription),
     ]
   }
 

@@ -21,12 +21,19 @@ package struct StepEngine {
 
   private let table: ExampleTable
   private let batchSize: Int
+  private let learningRate: Double
+  private let schedule: LearningRateSchedule
+  /// T.
+  private let steps: Int
   private var sampler: PoissonSampler
   private var noise: (any NoiseSource)?
   private var gradientSum: ClippedGradientSum
   private var records: [UInt32] = []
+  /// Noise of consecutive coordinates; zeros without privacy.
   private var noiseUnits: [Int32]
-  private var released: [Float]
+
+  /// Coordinates whose noise is made and used at a time, so that it stays in the nearest cache.
+  private static let noiseCoordinates = 4096
 
   /// Prepares the steps of a plan.
   ///
@@ -49,12 +56,15 @@ package struct StepEngine {
     self.table = table
     batchSize = plan.batchSize
     parameters = start.parameters
+    learningRate = plan.learningRate
+    schedule = plan.schedule
+    steps = plan.steps
     optimizer = Optimizer(
-      plan.optimizer, learningRate: Float(plan.learningRate), steps: start.optimizerSteps,
-      state: start.optimizerState)
+      plan.optimizer, steps: start.optimizerSteps, state: start.optimizerState,
+      weightDecay: plan.weightDecay)
+    let rate = try SamplingRate(plan.samplingRate)
     sampler = try PoissonSampler(
-      key, samplingRate: SamplingRate(plan.samplingRate),
-      blocks: RecordBlocks(records: table.count))
+      key, samplingRate: rate, blocks: RecordBlocks(records: table.count, samplingRate: rate))
     noise = grid.map { grid -> any NoiseSource in
       switch plan.privacy?.noise {
       case .discrete: DiscreteGaussianNoise(key, coordinates: count, grid: grid)
@@ -63,8 +73,7 @@ package struct StepEngine {
     }
     gradientSum = ClippedGradientSum(
       architecture, clipNorm: plan.privacy?.clip, unitsPerOne: grid.map { 1 / $0.spacing })
-    noiseUnits = [Int32](repeating: 0, count: count)
-    released = [Float](repeating: 0, count: count)
+    noiseUnits = [Int32](repeating: 0, count: min(count, StepEngine.noiseCoordinates))
   }
 
   /// Takes a step: after it the parameters have changed by what was released, and by nothing else.
@@ -73,19 +82,12 @@ package struct StepEngine {
   package mutating func take(step: Int) {
     sum(step: step)
     release(step: step)
-    let gradient = released
-    var moved = exchange(&parameters, with: [])
-    var span = moved.mutableSpan
-    optimizer.step(gradient.span, &span)
-    parameters = moved
   }
 
   /// S, in units of the grid: the clipped sum over the step's sample.
   private mutating func sum(step: Int) {
     records.removeAll(keepingCapacity: true)
-    for block in 0..<sampler.blocks.count {
-      sampler.appendSample(step: step, block: block, to: &records)
-    }
+    sampler.appendSample(step: step, to: &records)
     gradientSum.reset()
     let rows = records
     let start = parameters
@@ -95,18 +97,27 @@ package struct StepEngine {
     stepsTaken += 1
   }
 
-  /// (S + noise) / B, with B a public constant: never the drawn batch's size.
+  /// Moves the parameters by (S + noise) / B, with B a public constant: never the drawn batch's size.
   ///
   /// S and the noise are integers in units of the grid, so their sum is exact in Double.
   private mutating func release(step: Int) {
-    let scale = 1 / (gradientSum.unitsPerOne ?? 1) / Double(batchSize)
+    let rate = learningRate * schedule.factor(step: step, of: steps)
+    optimizer.begin(
+      learningRate: Float(rate), scale: 1 / (gradientSum.unitsPerOne ?? 1) / Double(batchSize))
+    let sum = gradientSum.sum
+    var moved = exchange(&parameters, with: [])
     var units = exchange(&noiseUnits, with: [])
-    var span = units.mutableSpan
-    noise?.fill(&span, step: step, from: 0)
-    noiseUnits = units
-    for index in released.indices {
-      released[index] = Float((gradientSum.sum[index] + Double(noiseUnits[index])) * scale)
+    for first in stride(from: 0, to: moved.count, by: StepEngine.noiseCoordinates) {
+      // The last part is as long as the others; the noise that it repeats is not used again.
+      let start = min(first, moved.count - units.count)
+      var room = units.mutableSpan
+      noise?.fill(&room, step: step, from: start)
+      var target = moved.mutableSpan
+      optimizer.apply(
+        sum.span, units.span.extracting(droppingFirst: first - start), from: first, to: &target)
     }
+    noiseUnits = units
+    parameters = moved
   }
 
   /// Parameters and optimizer state as they are, for a checkpoint.

@@ -37,6 +37,12 @@ public struct TrainingOptions: Hashable, Sendable {
   public var length = TrainingLength.epochs(20)
   /// η; by default what suits the optimizer.
   public var learningRate: Double?
+  /// How the learning rate changes over the run.
+  public var schedule = LearningRateSchedule.Shape.constant
+  /// W, the steps at the start over which the learning rate rises.
+  public var warmup = 0
+  /// w: parameters are multiplied by 1 − η w before each step.
+  public var weightDecay = 0.0
   /// The rule that turns released gradients into steps.
   public var optimizer = OptimizerRule.momentum
   /// Which tables the guarantee makes indistinguishable.

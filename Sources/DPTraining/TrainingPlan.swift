@@ -74,8 +74,12 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   public let steps: Int
   /// The rule that turns released gradients into steps.
   public let optimizer: OptimizerRule
-  /// η.
+  /// η, before the schedule.
   public let learningRate: Double
+  /// How the learning rate changes over the T steps.
+  public let schedule: LearningRateSchedule
+  /// w: parameters are multiplied by 1 − η w before each step.
+  public let weightDecay: Double
   /// The seed that anyone can guess, where there is one.
   public let insecureSeed: UInt64?
 
@@ -110,6 +114,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     steps = try PlanRules.steps(options, examples: n, batchSize: batchSize)
     optimizer = options.optimizer
     learningRate = try PlanRules.learningRate(options)
+    schedule = try PlanRules.schedule(options, steps: steps)
+    weightDecay = try PlanRules.weightDecay(options, learningRate: learningRate)
     insecureSeed = options.insecureSeed
     privacy = try PlanRules.privacy(
       options, examples: n, samplingRate: samplingRate, steps: steps,
@@ -183,6 +189,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
       "test-fraction": "\(data.testFraction)", "schema": data.schemaHash, "hidden": "\(hidden)",
       "activation": activation.rawValue, "batch-size": "\(batchSize)", "steps": "\(steps)",
       "optimizer": optimizer.rawValue, "learning-rate": "\(learningRate)",
+      "schedule": schedule.shape.rawValue, "warmup": "\(schedule.warmup)",
+      "weight-decay": "\(weightDecay)",
       "insecure-seed": insecureSeed.map { "\($0)" } ?? "", "non-private": "\(privacy == nil)",
     ]
     guard let privacy else { return settings }

@@ -4,4 +4,5 @@ public import FastDP
 extension NeighbouringRelation: ExpressibleByArgument {}
 extension NoiseKind: ExpressibleByArgument {}
 extension OptimizerRule: ExpressibleByArgument {}
+extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension Activation: ExpressibleByArgument {}

@@ -145,6 +145,9 @@ extension TrainingOptions {
     if given.clip == nil, let clip = plan.privacy?.clip { options.clipNorm = clip }
     if given.batchSize == nil { options.batchSize = plan.batchSize }
     if given.learningRate == nil { options.learningRate = plan.learningRate }
+    if given.schedule == nil { options.schedule = plan.schedule.shape }
+    if given.warmup == nil { options.warmup = plan.schedule.warmup }
+    if given.weightDecay == nil { options.weightDecay = plan.weightDecay }
     if given.optimizer == nil { options.optimizer = plan.optimizer }
     if given.neighbouring == nil, let relation = plan.privacy?.relation {
       options.relation = relation

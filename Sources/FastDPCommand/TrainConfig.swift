@@ -20,7 +20,8 @@ struct TrainConfig {
   private static let names: Set<String> = [
     "schema", "delimiter", "test-fraction", "split-key", "max-rejected", "source", "hidden",
     "activation", "epsilon", "noise-multiplier", "non-private", "delta", "clip", "batch-size",
-    "epochs", "steps", "learning-rate", "optimizer", "neighbouring", "noise", "accountant",
+    "epochs", "steps", "learning-rate", "schedule", "warmup", "weight-decay",
+    "optimizer", "neighbouring", "noise", "accountant",
     "threads", "checkpoint-every", "insecure-seed",
   ]
 

@@ -42,6 +42,21 @@ struct TrainOptions: ParsableArguments {
     help: "(default: momentum 0.25, sgd 2.5, adam and rmsprop 0.01, adagrad 0.05)")
   var learningRate: Double?
 
+  @Option(
+    help: """
+      How the learning rate changes: constant, linear or cosine to 0, step (a tenth after each \
+      third). (default: constant)
+      """)
+  var schedule: LearningRateSchedule.Shape?
+
+  @Option(help: "Steps at the start over which the learning rate rises. (default: 0)")
+  var warmup: Int?
+
+  @Option(
+    name: .customLong("weight-decay"),
+    help: "w: parameters are multiplied by 1 - learning rate * w in each step. (default: 0)")
+  var weightDecay: Double?
+
   @Option(help: "momentum, sgd, adam, adagrad, rmsprop. (default: momentum)")
   var optimizer: OptimizerRule?
 
@@ -93,6 +108,9 @@ struct TrainOptions: ParsableArguments {
     merged.clip = clip ?? other.clip
     merged.batchSize = batchSize ?? other.batchSize
     merged.learningRate = learningRate ?? other.learningRate
+    merged.schedule = schedule ?? other.schedule
+    merged.warmup = warmup ?? other.warmup
+    merged.weightDecay = weightDecay ?? other.weightDecay
     merged.optimizer = optimizer ?? other.optimizer
     merged.neighbouring = neighbouring ?? other.neighbouring
     merged.noise = noise ?? other.noise
@@ -132,6 +150,9 @@ struct TrainOptions: ParsableArguments {
     options.clipNorm = clip ?? options.clipNorm
     options.batchSize = batchSize
     options.learningRate = learningRate
+    options.schedule = schedule ?? options.schedule
+    options.warmup = warmup ?? options.warmup
+    options.weightDecay = weightDecay ?? options.weightDecay
     options.optimizer = optimizer ?? options.optimizer
     options.relation = neighbouring ?? options.relation
     options.noise = noise ?? options.noise

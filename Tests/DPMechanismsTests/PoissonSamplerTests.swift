@@ -1,4 +1,5 @@
 import DPAccounting
+import DPKernels
 import DPMechanisms
 import Foundation
 import Testing
@@ -13,9 +14,7 @@ import Testing
 
   private func draw(_ sampler: inout PoissonSampler, step: Int) -> [UInt32] {
     var records: [UInt32] = []
-    for block in 0..<sampler.blocks.count {
-      sampler.appendSample(step: step, block: block, to: &records)
-    }
+    sampler.appendSample(step: step, to: &records)
     return records
   }
 
@@ -79,6 +78,12 @@ import Testing
         #expect(records == whole[step].filter { range.contains(Int($0)) })
       }
     }
+    // Some blocks at a time, behind what is there already.
+    var records: [UInt32] = [77]
+    for blocks in [0..<10, 10..<10, 10..<11, 11..<forward.blocks.count] {
+      forward.appendSample(step: 7, blocks: blocks, to: &records)
+    }
+    #expect(records == [77] + whole[7])
     if rate == 0 { #expect(whole.allSatisfy { $0.isEmpty }) }
     if rate == 1 { #expect(whole.allSatisfy { $0 == (0..<10_000).map(UInt32.init) }) }
   }
@@ -94,6 +99,53 @@ import Testing
         #expect(draw(&short, step: step) == draw(&long, step: step).filter { $0 < 150 })
       }
     }
+  }
+
+  /// Blocks whose draws fill the scratch many times, and shares of more than a call of the cipher.
+  @Test(arguments: [0.1, 0.24, 0.5])
+  func largeBlocksAreDrawnWhole(rate: Double) throws {
+    let n = 700_000
+    let key = SecureKey()
+    let samples = try PoissonSampler.instructionSets.map { set in
+      var sampler = try PoissonSampler(
+        key, samplingRate: SamplingRate(rate), blocks: RecordBlocks(records: n, size: 1 << 19),
+        instructionSet: set)
+      return draw(&sampler, step: 3)
+    }
+    for sample in samples { #expect(sample == samples[0]) }
+    #expect(zip(samples[0], samples[0].dropFirst()).allSatisfy { $0 < $1 })
+    let deviation = (Double(n) * rate * (1 - rate)).squareRoot()
+    for half in [0..<n / 2, n / 2..<n] {
+      let count = Double(samples[0].count { half.contains(Int($0)) })
+      #expect(abs(count - Double(n) * rate / 2) < Statistics.normalLimit * deviation)
+    }
+  }
+
+  /// The promise of the accounting, with what the kernel's error may add to a skip's probability.
+  @Test func theRateOfSkipsNeverExceedsQ() {
+    var q = PoissonSampler.leastRate
+    while q < 0.25 {
+      for rate in [q, q.nextUp, q * 1.37] {
+        let lambda = PoissonSampler.rate(of: rate)
+        #expect(-expm1(-(lambda + 2 * GeometricWalk.error)) + 0x1p-52 <= rate)
+        #expect(-expm1(-lambda) >= rate - 0x1p-45)
+        // The series, against the C library.
+        let exact = -log1p(-(rate - 0x1p-51)) - 2 * GeometricWalk.error
+        #expect(lambda <= exact && lambda >= exact * (1 - 0x1p-48))
+      }
+      q *= 1.9
+    }
+  }
+
+  @Test func blocksSuitTheRate() throws {
+    func size(_ n: Int, _ rate: Double) throws -> Int {
+      try RecordBlocks(records: n, samplingRate: SamplingRate(rate)).size
+    }
+    #expect(try size(979_200, 4096.0 / 979_200) == 16_384)
+    #expect(try size(979_200, 256.0 / 979_200) == 262_144)
+    #expect(try size(100, 0.001) == 16_384)
+    #expect(try size(1 << 32, 1e-9) == 1 << 24)
+    #expect(try size(1_000_000, 0) == 1 << 20)
   }
 
   @Test func tinyRatesAreRefusedNotRounded() {

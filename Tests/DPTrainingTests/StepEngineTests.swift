@@ -179,6 +179,49 @@ import Testing
     }
   }
 
+  /// On rows that cannot be seen, schedule and weight decay show in what noise and start become.
+  ///
+  /// The model has more coordinates than noise is made for at once, and a number of them that is no
+  /// multiple of any lane width.
+  @Test(arguments: LearningRateSchedule.Shape.allCases)
+  func aStepUsesTheRateOfItsTime(shape: LearningRateSchedule.Shape) throws {
+    let dataset = try SmallTable(rows: 500).dataset()
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = .noiseMultiplier(500)
+        $0.hidden = [1800]
+        $0.batchSize = 2
+        $0.clipNorm = 1e-3
+        $0.schedule = shape
+        $0.warmup = 2
+        $0.weightDecay = 0.25
+        $0.length = .steps(9)
+      }, dataset)
+    let key = SecureKey()
+    let count = try plan.architecture().parameterCount
+    try #require(count > 4096 && count % 16 != 0)
+    let start = ModelState(
+      parameters: (0..<count).map { Float($0 % 5) }, optimizerSteps: 0, optimizerState: [])
+    let spacing = try #require(plan.privacy?.gridSpacing)
+    let grid = NoiseGrid(noiseScale: 0.5, clipNorm: 1e-3, parameters: count)
+    try #require(grid.spacing == spacing)
+    var noise = GaussianNoise(key, coordinates: count, grid: grid)
+    for step in [0, 2, 3, 8] {
+      var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+      engine.take(step: step)
+      var units = [Int32](repeating: 0, count: count)
+      var span = units.mutableSpan
+      noise.fill(&span, step: step, from: 0)
+      let rate = plan.schedule.factor(step: step, of: 9)
+      let differences = engine.parameters.enumerated().map { index, parameter in
+        Double(parameter) - Double(index % 5) * (1 - 0.25 * rate)
+          + rate * Double(units[index]) * spacing / 2
+      }
+      // Some rows of norm 1e-3 at most, halved.
+      #expect(differences.allSatisfy { abs($0) < 0.01 * max(rate, 1e-3) })
+    }
+  }
+
   /// Every step takes place, with noise, also when nothing is drawn.
   @Test func anEmptyBatchIsSteppedLikeAnyOther() throws {
     let dataset = try SmallTable(rows: 200).dataset()

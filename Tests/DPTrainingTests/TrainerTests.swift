@@ -117,6 +117,49 @@ private final class SpyLedger: PrivacyLedger {
     #expect(try charged(trainer) <= 20)
   }
 
+  /// A schedule depends on the step alone: stopping and going on changes nothing.
+  @Test(arguments: LearningRateSchedule.Shape.allCases, OptimizerRule.allCases)
+  func aScheduledRunGoesOnAsIfItHadNotStopped(
+    schedule: LearningRateSchedule.Shape, rule: OptimizerRule
+  ) throws {
+    let trainer = try trainer(
+      options {
+        $0.insecureSeed = 9
+        $0.optimizer = rule
+        $0.schedule = schedule
+        $0.warmup = 7
+        $0.weightDecay = 0.05
+        $0.length = .steps(30)
+      })
+    var models: [[Float]] = []
+    for stops in [[], [3], [7, 25]] {
+      let directory = RunDirectory(path: folder.file("run-\(stops.count)"))
+      var asked = 0
+      for stop in stops {
+        var control = TrainingControl()
+        control.shouldStop = {
+          asked += 1
+          return asked > stop
+        }
+        asked = asked > 0 ? asked - 1 : 0
+        let outcome =
+          stop == stops[0]
+          ? try trainer.start(in: directory, control: control)
+          : try trainer.resume(in: directory, control: control)
+        #expect(outcome.interrupted && outcome.stepsTaken == stop)
+      }
+      let ended =
+        stops.isEmpty ? try trainer.start(in: directory) : try trainer.resume(in: directory)
+      #expect(!ended.interrupted)
+      models.append(try Model(contentsOf: directory.model).parameters)
+    }
+    #expect(models[1] == models[0] && models[2] == models[0])
+    let text = try String(
+      contentsOfFile: folder.file("run-0/statement.txt"), encoding: .utf8)
+    #expect(text.contains("7 steps of warm-up") && text.contains("weight decay 0.05"))
+    #expect(text.contains("\(schedule.rawValue) schedule") == (schedule != .constant))
+  }
+
   @Test func aRunWithDiscreteNoiseSaysSo() throws {
     let trainer = try trainer(options { $0.noise = .discrete })
     let outcome = try trainer.start(in: directory)
@@ -332,7 +375,8 @@ private final class SpyLedger: PrivacyLedger {
       { $0.clipNorm = 2 }, { $0.privacy = .epsilon(3) }, { $0.length = .steps(61) },
       { $0.hidden = [6] }, { $0.learningRate = 0.1 }, { $0.insecureSeed = 4 },
       { $0.privacy = .none }, { $0.relation = .replace }, { $0.noise = .discrete },
-      { $0.batchSize = 300 },
+      { $0.batchSize = 300 }, { $0.schedule = .linear }, { $0.warmup = 2 },
+      { $0.weightDecay = 0.1 },
     ] {
       #expect(throws: TrainingError.self) {
         _ = try trainer(options(change)).resume(in: directory)

@@ -135,6 +135,19 @@ import Testing
     #expect(refusal { $0.clipNorm = .nan }.contains("clip is nan"))
     #expect(refusal { $0.learningRate = 0 }.contains("learning rate is 0"))
     #expect(refusal { $0.learningRate = 1e60 }.contains("learning rate is 1e+60"))
+    #expect(refusal { $0.warmup = -1 }.contains("warmup is -1"))
+    #expect(
+      refusal {
+        $0.length = .steps(5)
+        $0.warmup = 5
+      }.contains("below the 5 steps"))
+    #expect(refusal { $0.weightDecay = -0.1 }.contains("weight decay is -0.1"))
+    #expect(refusal { $0.weightDecay = .nan }.contains("weight decay is nan"))
+    #expect(
+      refusal {
+        $0.weightDecay = 2
+        $0.learningRate = 0.5
+      }.contains("below 1 / learning rate = 2.0"))
     #expect(refusal { $0.hidden = [0] }.contains("width 0"))
     #expect(refusal { $0.relation = .addRemove }.contains("choose zero-out"))
     #expect(refusal { $0.privacy = .noiseMultiplier(1e-300) }.contains("noise multiplier is"))
@@ -183,6 +196,12 @@ import Testing
     }
     #expect(
       one.differences(from: two) == ["clip", "learning-rate", "optimizer"])
+    let five = try plan {
+      $0.schedule = .cosine
+      $0.warmup = 3
+      $0.weightDecay = 0.01
+    }
+    #expect(one.differences(from: five) == ["schedule", "warmup", "weight-decay"])
     let three = try plan { $0.privacy = .none }
     #expect(one.differences(from: three) == ["non-private"])
     let four = try plan { $0.privacy = .noiseMultiplier(2) }

@@ -20,7 +20,8 @@ struct ProgramTests {
     "train": [
       "--out", "--config", "--schema", "--test-fraction", "--split-key", "--hidden",
       "--activation", "--epsilon", "--noise-multiplier", "--non-private", "--delta", "--clip",
-      "--batch-size", "--epochs", "--steps", "--learning-rate", "--optimizer", "--neighbouring",
+      "--batch-size", "--epochs", "--steps", "--learning-rate", "--schedule", "--warmup",
+      "--weight-decay", "--optimizer", "--neighbouring",
       "--noise", "--accountant", "--threads", "--checkpoint-every", "--resume", "--overwrite",
       "--plan-only", "--insecure-seed", "--ledger", "--ledger-plan", "--register-plan", "--json",
     ],
@@ -128,6 +129,8 @@ struct ProgramTests {
       (["train", "d", "--out", "r", "--steps", "many"], "many"),
       (["train", "d", "--out", "r", "--optimizer", "newton"], "newton"),
       (["train", "d", "--out", "r", "--activation", "sine"], "sine"),
+      (["train", "d", "--out", "r", "--schedule", "sine"], "sine"),
+      (["train", "d", "--out", "r", "--warmup", "0.1"], "0.1"),
       (["train", "d", "--out", "r", "--neighbouring", "next-door"], "next-door"),
       (["train", "d", "--out", "r", "--checkpoint-every", "soon"], "soon"),
       (["prepare", "t.csv", "--out", "d", "--delimiter", "::"], "::"),

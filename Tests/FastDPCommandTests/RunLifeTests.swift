@@ -85,9 +85,13 @@ struct RunLifeTests {
   }
 
   /// A run that was stopped and resumed ends in the very model of one that was not.
-  @Test(arguments: ["momentum", "adam"])
-  func interruptionDoesNotChangeTheModel(optimizer: String) throws {
-    let more = ["--insecure-seed", "5", "--optimizer", optimizer, "--steps", "3000"]
+  @Test(
+    arguments: [
+      ["--optimizer", "momentum"],
+      ["--optimizer", "adam", "--schedule", "cosine", "--warmup", "500", "--weight-decay", "0.1"],
+    ])
+  func interruptionDoesNotChangeTheModel(settings more: [String]) throws {
+    let more = ["--insecure-seed", "5", "--steps", "3000"] + more
     let interrupted = try interrupt(SIGINT, more)
     #expect(interrupted.status == 130, "\(interrupted.errors)")
     try succeed(resume)
@@ -115,6 +119,8 @@ struct RunLifeTests {
       (["--clip", "2"], ["clip"]), (["--batch-size", "500"], ["batchSize"]),
       (["--steps", "6001"], ["steps"]), (["--epochs", "3"], ["epochs", "steps"]),
       (["--learning-rate", "0.3"], ["learningRate"]), (["--optimizer", "sgd"], ["optimizer"]),
+      (["--schedule", "cosine"], ["schedule"]), (["--warmup", "5"], ["warmup"]),
+      (["--weight-decay", "0.1"], ["weightDecay"]),
       (["--hidden", "51"], ["hidden"]), (["--hidden", "none"], ["hidden"]),
       (["--activation", "relu"], ["activation"]),
       (["--neighbouring", "replace"], ["neighbouring", "relation"]),
