@@ -14,7 +14,9 @@ struct LedgerCommandTests {
 
   private static let budget = ["--epsilon", "3", "--delta", "1e-6"]
   private static let step = ["--sampling-rate", "0.01", "--noise-multiplier", "1.1"]
-  private static let sourceKeys = ["source", "rule", "neighbouring", "epsilon", "guaranteedEpsilon", "delta", "order"]
+  private static let sourceKeys = [
+    "source", "rule", "neighbouring", "epsilon", "guaranteedEpsilon", "delta", "order",
+  ]
 
   private func words(_ command: String, _ more: [String] = []) -> [String] {
     ["ledger", command, path] + more
