@@ -1,3 +1,5 @@
+internal import CDPKernels
+
 /// Where the examples of a table lie in memory: features row by row, labels one by one.
 ///
 /// A label of 255 (in bytes), −1 (in 32-bit integers) or NaN (in floats) marks a row that holds no
@@ -55,43 +57,78 @@
     self.owner = owner
   }
 
-  /// Loads up to 16 rows into the lanes of a tile; unused lanes hold no example.
+  /// Loads up to 16 rows into the lanes of a panel; unused lanes hold no example, and zeros.
   ///
   /// - Parameters:
   ///   - rows: Indices of rows, at most 16, each below ``count``.
-  ///   - tile: Shape `[width]`, overwritten: feature `j` of row `rows[lane]` lies in lane `lane`.
-  /// - Returns: The labels, NaN where a lane holds no example.
-  package func load(_ rows: Span<UInt32>, into tile: inout MutableSpan<Lanes>) -> Lanes {
+  ///   - panels: Where features go: ``width`` units.
+  ///   - labels: Where labels go: NaN where a lane holds no example.
+  ///   - panel: The panel of both.
+  ///   - kernels: The loops to use.
+  package func load(
+    _ rows: Span<UInt32>, into panels: Panels, _ labels: PanelRow, at panel: Int,
+    with kernels: TileKernels
+  ) {
     precondition(rows.count <= Lanes.examples, "\(rows.count) rows for \(Lanes.examples) lanes")
-    precondition(tile.count == width, "a tile of \(tile.count) for \(width) features")
-    var labels = Lanes(repeating: .nan)
-    if rows.count < Lanes.examples {
-      for index in 0..<width { tile[index] = Lanes() }
-    }
+    precondition(
+      panels.units == width && panel >= 0 && panel < min(panels.count, labels.panels),
+      "panel \(panel) of \(panels.units) units for \(width) features")
     for lane in 0..<rows.count {
-      let row = Int(rows[lane])
-      precondition(row < count, "row \(row) of \(count)")
-      labels[lane] = label(of: row)
-      // SAFETY: `row` < `count`, so the row's `width` features lie inside the table; `tile` holds
-      // `width` × 16 floats and index × 16 + lane stays below that.
-      unsafe tile.withUnsafeMutableBufferPointer { buffer in
-        unsafe UnsafeMutableRawBufferPointer(buffer).withMemoryRebound(to: Float.self) { floats in
-          switch unsafe features {
-          case .bytes(let base):
-            let from = unsafe base + row * width
-            for index in 0..<width {
-              unsafe floats[index * Lanes.examples + lane] = unsafe Float(from[index])
-            }
-          case .floats(let base):
-            let from = unsafe base + row * width
-            for index in 0..<width {
-              unsafe floats[index * Lanes.examples + lane] = unsafe from[index]
-            }
-          }
-        }
+      precondition(Int(rows[lane]) < count, "row \(rows[lane]) of \(count)")
+    }
+    // SAFETY: every row is below `count`, so that its `width` features lie inside the table, which ends
+    // where the last row does.
+    switch unsafe features {
+    case .bytes(let base):
+      unsafe kernels.gather(base, end: base + count * width, rows, into: panels, at: panel)
+    case .floats(let base):
+      unsafe kernels.gather(base, rows, into: panels, at: panel)
+    }
+    loadLabels(of: rows, into: labels, at: panel)
+  }
+
+  /// Writes the labels of up to 16 rows, NaN where there is no row or no example.
+  private func loadLabels(of rows: Span<UInt32>, into target: PanelRow, at panel: Int) {
+    if rows.count < Lanes.examples { target[panel] = Lanes(repeating: .nan) }
+    // SAFETY: the caller has checked that every row is below `count`, that the labels are `count`
+    // values, and that the panel lies in the target, which has 16 places for it.
+    let values = unsafe target.base + panel * Lanes.examples
+    switch unsafe labels {
+    case .bytes(let base):
+      for lane in 0..<rows.count {
+        let value = unsafe base[Int(unsafe rows[unchecked: lane])]
+        unsafe values[lane] = value == ExampleTable.noByte ? .nan : Float(value)
+      }
+    case .integers(let base):
+      for lane in 0..<rows.count {
+        let value = unsafe base[Int(unsafe rows[unchecked: lane])]
+        unsafe values[lane] = value <= ExampleTable.noInteger ? .nan : Float(value)
+      }
+    case .floats(let base):
+      for lane in 0..<rows.count {
+        unsafe values[lane] = unsafe base[Int(unsafe rows[unchecked: lane])]
       }
     }
-    return labels
+  }
+
+  /// Asks for the memory of rows that will be loaded soon.
+  ///
+  /// - Parameter rows: Indices of rows.
+  package func prefetch(_ rows: Span<UInt32>) {
+    // SAFETY: nothing is read: an address that is not mapped is ignored.
+    unsafe rows.withUnsafeBufferPointer { rows in
+      switch unsafe features {
+      case .bytes(let base):
+        unsafe cdp_prefetch_rows(base, width, width, rows.baseAddress, rows.count)
+      case .floats(let base):
+        unsafe cdp_prefetch_rows(base, 4 * width, 4 * width, rows.baseAddress, rows.count)
+      }
+      switch unsafe labels {
+      case .bytes(let base): unsafe cdp_prefetch_rows(base, 1, 1, rows.baseAddress, rows.count)
+      case .integers(let base): unsafe cdp_prefetch_rows(base, 4, 4, rows.baseAddress, rows.count)
+      case .floats(let base): unsafe cdp_prefetch_rows(base, 4, 4, rows.baseAddress, rows.count)
+      }
+    }
   }
 
   /// The features of a row.

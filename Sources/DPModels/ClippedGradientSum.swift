@@ -5,27 +5,33 @@ package import DPKernels
 /// | example | contribution |
 /// |---|---|
 /// | a row that holds no example | zero |
-/// | a gradient with an element or norm that is not finite | zero, and counted |
-/// | layer inputs a with ‖a‖ · √outputs above 2¹¹⁸ C, too long for Float to scale | the same |
+/// | a gradient with an element or norm that is not finite in Float | zero, and counted |
+/// | layer inputs a with √(‖a‖² + 1) · √outputs above 2⁵⁶ C, too long for Float | the same |
 /// | norm at most C, or no bound | the gradient |
 /// | norm above C | the gradient times C / norm, rounded down |
 ///
-/// Rows are taken 16 at a time in the order given. A caller that compares two tables keeps a row
+/// Rows are taken t = 256 at a time in the order given. A caller that compares two tables keeps a row
 /// that contributes nothing in its place; then the two sums differ in one tile only, and in L2 norm
 /// by at most C(1 + ``roundingExcess``) + √d·γ, γ being the grid's spacing:
 ///
-/// * Norms are computed in Double from the same a and d that the products use, and the factor is
-///   rounded down, so a contribution's exact norm is at most C up to a relative width · 2⁻⁵³; its two
-///   roundings in Float (factor times d, that times a) add a relative 2 · 2⁻²⁴, and 2⁻³² C for each
-///   layer where a factor times d is below the normal numbers.
-/// * A Float sum of t = 16 terms of norm at most C is off by at most t² · 2⁻²⁴ · C, whatever its
-///   order, and there are two sums to compare: 2t² · 2⁻²⁴.
+/// * Norms are taken in Float from the same a and d that the products use, what rounding may have taken
+///   from them is added back, and the factor is rounded down (``TilePass/clip(to:)``). So a
+///   contribution's exact norm is at most C; its two roundings in Float (factor times d, that times a)
+///   add a relative 2 · 2⁻²⁴, and 2⁻³² C for each layer where a factor times d is below the normal
+///   numbers.
+/// * In a tile's Float sum any one term meets at most r = t/16 + 5 roundings (one panel of 16 after the
+///   other, then the lanes by halves), so a sum of t terms of norm at most C is off by at most
+///   t · r · 2⁻²⁴ · C in L2 norm, and there are two sums to compare: 2 t r · 2⁻²⁴.
 /// * Rounding a tile's sum to the grid moves each of d coordinates by at most γ/2, twice.
 /// * Between tiles sums are exact.
-package struct ClippedGradientSum {
-  /// The part of κ that does not depend on the grid: (2t² + 8) · 2⁻²⁴ for tiles of t = 16.
-  package static let roundingExcess =
-    Double(2 * Lanes.examples * Lanes.examples + 8) * 0x1p-24
+package final class ClippedGradientSum {
+  /// The part of κ that does not depend on the grid: (2 t r + 8) · 2⁻²⁴.
+  package static let roundingExcess: Double = {
+    let t = TilePass.tileExamples
+    let roundings = TileKernels.sumRoundings(panels: t / Lanes.examples)
+    // The last factor covers terms of second order in 2⁻²⁴.
+    return Double(2 * t * roundings + 8) * 0x1p-24 * 1.01
+  }()
 
   /// What a batch was like: un-noised facts about the data, for the operator alone.
   package struct Statistics: Hashable, Sendable {
@@ -39,6 +45,14 @@ package struct ClippedGradientSum {
     package var lossSum = 0.0
 
     package init() {}
+
+    /// Adds another batch's.
+    package mutating func add(_ other: Statistics) {
+      examples += other.examples
+      clipped += other.clipped
+      nonFinite += other.nonFinite
+      lossSum += other.lossSum
+    }
   }
 
   /// C, or nil where nothing is clipped.
@@ -57,16 +71,20 @@ package struct ClippedGradientSum {
   ///   - architecture: The network.
   ///   - clipNorm: C > 0, or nil not to clip.
   ///   - unitsPerOne: 1 / γ, a power of two, or nil not to round.
-  package init(_ architecture: DenseArchitecture, clipNorm: Double?, unitsPerOne: Double?) {
+  ///   - kernels: The loops to use.
+  package init(
+    _ architecture: DenseArchitecture, clipNorm: Double?, unitsPerOne: Double?,
+    kernels: TileKernels = .fastest()
+  ) {
     precondition(clipNorm.map { $0 > 0 && $0.isFinite } ?? true, "clip norm \(clipNorm ?? 0)")
     self.clipNorm = clipNorm
     self.unitsPerOne = unitsPerOne
     sum = [Double](repeating: 0, count: architecture.parameterCount)
-    pass = TilePass(architecture)
+    pass = TilePass(architecture, kernels: kernels)
   }
 
   /// Empties the sum.
-  package mutating func reset() {
+  package func reset() {
     for index in sum.indices { sum[index] = 0 }
     statistics = Statistics()
   }
@@ -77,51 +95,53 @@ package struct ClippedGradientSum {
   ///   - rows: Indices of rows of `table`; tiles are cut from the first on.
   ///   - table: The examples.
   ///   - parameters: d numbers at which gradients are taken.
-  /// - Complexity: About three multiply-adds for each parameter and row; no allocation of the size
-  ///   of rows × parameters.
-  package mutating func add(
-    _ rows: Span<UInt32>, of table: ExampleTable, parameters: Span<Float>
-  ) {
-    precondition(parameters.count == sum.count, "\(parameters.count) of \(sum.count) parameters")
-    var first = 0
-    while first < rows.count {
-      let end = min(first + Lanes.examples, rows.count)
-      pass.forward(rows.extracting(first..<end), of: table, parameters)
-      pass.backward(parameters)
-      let (factors, broken) = factors()
-      pass.addGradients(
-        factors: factors, leavingOut: broken, unitsPerOne: unitsPerOne, to: &sum)
-      first = end
+  /// - Complexity: About three multiply-adds for each parameter and row; no allocation.
+  package func add(_ rows: Span<UInt32>, of table: ExampleTable, parameters: Span<Float>) {
+    let none: [UInt32] = []
+    for tile in 0..<ClippedGradientSum.tiles(of: rows.count) {
+      add(tile: tile, of: rows, table: table, parameters: parameters, upcoming: none.span)
     }
   }
 
-  /// min(1, C / norm) for each lane, never rounded up; 0 where there is no example or no norm.
+  /// The tiles that some rows are cut into.
   ///
-  /// The second value marks the lanes whose norm is not finite.
-  private mutating func factors() -> (Lanes, SIMDMask<SIMD16<Int32>>) {
-    let (squares, reach) = pass.squaredGradientNorms()
-    let longestReach = clipNorm.map { $0 * 0x1p118 * ($0 * 0x1p118) } ?? .infinity
-    let losses = pass.losses()
-    var factors = Lanes()
-    var broken = SIMDMask<SIMD16<Int32>>()
-    for lane in 0..<Lanes.examples {
-      let norm = squares[lane].squareRoot()
-      let holdsExample = !pass.label(lane: lane).isNaN
-      broken[lane] = !(norm.isFinite && reach[lane] <= longestReach)
-      guard holdsExample else { continue }
-      statistics.examples += 1
-      guard !broken[lane] else {
-        statistics.nonFinite += 1
-        continue
-      }
-      statistics.lossSum += Double(losses[lane])
-      factors[lane] = 1
-      if let clipNorm, norm > clipNorm {
-        statistics.clipped += 1
-        factors[lane] = Float(clipNorm / norm)
-        if Double(factors[lane]) * norm > clipNorm { factors[lane] = factors[lane].nextDown }
-      }
-    }
-    return (factors, broken)
+  /// - Parameter rows: How many.
+  /// - Returns: ⌈rows / t⌉.
+  package static func tiles(of rows: Int) -> Int {
+    (rows + TilePass.tileExamples - 1) / TilePass.tileExamples
+  }
+
+  /// Adds the clipped gradients of one tile of some rows.
+  ///
+  /// - Parameters:
+  ///   - tile: Below ``tiles(of:)``.
+  ///   - rows: Indices of rows of `table`.
+  ///   - table: The examples.
+  ///   - parameters: d numbers at which gradients are taken.
+  ///   - upcoming: Rows that will be needed soon, at most a tile's.
+  package func add(
+    tile: Int, of rows: Span<UInt32>, table: ExampleTable, parameters: Span<Float>,
+    upcoming: Span<UInt32>
+  ) {
+    precondition(parameters.count == sum.count, "\(parameters.count) of \(sum.count) parameters")
+    let first = tile * TilePass.tileExamples
+    let end = min(first + TilePass.tileExamples, rows.count)
+    pass.forward(rows.extracting(first..<end), of: table, parameters, upcoming: upcoming)
+    pass.backward(parameters)
+    let counts = pass.clip(to: clipNorm)
+    statistics.examples += counts.examples
+    statistics.clipped += counts.clipped
+    statistics.nonFinite += counts.broken
+    statistics.lossSum += pass.lossSum()
+    pass.addGradients(counts, unitsPerOne: unitsPerOne, to: &sum)
+  }
+
+  /// Adds another sum, of other tiles of the same batch.
+  ///
+  /// - Parameter other: A sum for the same network and grid.
+  package func add(_ other: ClippedGradientSum) {
+    precondition(sum.count == other.sum.count, "\(other.sum.count) of \(sum.count) parameters")
+    for index in sum.indices { sum[index] += other.sum[index] }
+    statistics.add(other.statistics)
   }
 }

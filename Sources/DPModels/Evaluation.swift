@@ -39,12 +39,16 @@ extension DenseArchitecture {
     var outcomes = Outcomes(head: head)
     var first = 0
     while first < table.count {
-      let rows = (first..<min(first + Lanes.examples, table.count)).map { UInt32($0) }
+      let rows = (first..<min(first + TilePass.tileExamples, table.count)).map { UInt32($0) }
       pass.forward(rows.span, of: table, parameters.span)
-      let losses = pass.losses()
-      for lane in rows.indices where !pass.label(lane: lane).isNaN {
-        outcomes.add(
-          logits: pass.logits(lane: lane), label: pass.label(lane: lane), loss: losses[lane])
+      for panel in 0...(rows.count - 1) / Lanes.examples {
+        let losses = pass.losses(panel: panel)
+        for lane in 0..<min(Lanes.examples, rows.count - panel * Lanes.examples) {
+          let index = panel * Lanes.examples + lane
+          guard !pass.label(of: index).isNaN else { continue }
+          outcomes.add(
+            logits: pass.logits(of: index), label: pass.label(of: index), loss: losses[lane])
+        }
       }
       first += rows.count
     }
@@ -60,7 +64,7 @@ extension DenseArchitecture {
   /// - Returns: A probability for each class, or one number in encoded label units.
   package func predict(_ features: Span<Float>, parameters: [Float], pass: TilePass) -> [Float] {
     pass.forward(features, parameters.span)
-    return head.prediction(logits: pass.logits(lane: 0))
+    return head.prediction(logits: pass.logits(of: 0))
   }
 }
 

@@ -1,55 +1,77 @@
 package import DPKernels
-internal import Foundation
 
-/// One tile of up to 16 examples on its way through a network, forward and back.
+/// One tile of examples on its way through a network, forward and back.
 ///
 /// All memory is allocated once; examples lie in SIMD lanes and never see each other.
 package final class TilePass {
+  /// t, the most examples of a tile: as many as keep the rounding of a Float sum within κ ≤ 1e-3 (see
+  /// ``ClippedGradientSum``), so that a sum over lanes is rarely taken.
+  package static let tileExamples = 256
+
   /// What one layer takes in and what the loss's gradient is at its output, before activation.
-  private final class Layer {
+  private struct Layer {
     let shape: DenseLayer
-    /// a, the layer's input: shape `[inputs]`.
-    var input: [Lanes]
-    /// d, the gradient of the loss by the layer's output before activation: shape `[outputs]`.
-    var gradient: [Lanes]
-
-    init(_ shape: DenseLayer) {
-      self.shape = shape
-      input = [Lanes](repeating: Lanes(), count: shape.inputs)
-      gradient = [Lanes](repeating: Lanes(), count: shape.outputs)
-    }
-
-    /// Sets lanes to 0, which a factor of 0 does not do to NaN and infinity.
-    func clear(_ lanes: SIMDMask<SIMD16<Int32>>) {
-      for unit in gradient.indices { gradient[unit].replace(with: 0, where: lanes) }
-      for unit in input.indices { input[unit].replace(with: 0, where: lanes) }
-    }
+    /// a, the layer's input, and a unit of ones for the biases.
+    let input: Panels
+    /// d, the gradient of the loss by the layer's output before activation.
+    let gradient: Panels
   }
 
   private let architecture: DenseArchitecture
   private let layers: [Layer]
-  private var outputs: [Lanes]
-  /// NaN where a lane holds no example.
-  private var labels = Lanes(repeating: .nan)
+  private let outputs: Panels
+  private let clip: TileClip
+  private let kernels: TileKernels
+  /// Panels of the tile that is loaded.
+  private var panels = 0
 
   /// Allocates a tile for a network.
-  package init(_ architecture: DenseArchitecture) {
+  ///
+  /// - Parameters:
+  ///   - architecture: The network.
+  ///   - examples: The most examples that will be loaded at a time.
+  ///   - kernels: The loops to use.
+  package init(
+    _ architecture: DenseArchitecture, examples: Int = TilePass.tileExamples,
+    kernels: TileKernels = .fastest()
+  ) {
+    let count = (examples + Lanes.examples - 1) / Lanes.examples
     self.architecture = architecture
-    layers = architecture.layers.map(Layer.init)
-    outputs = [Lanes](repeating: Lanes(), count: architecture.head.outputs)
+    self.kernels = kernels
+    layers = architecture.layers.map {
+      Layer(
+        shape: $0, input: Panels(units: $0.inputs, count: count, withOne: true),
+        gradient: Panels(units: $0.outputs, count: count, withOne: false))
+    }
+    outputs = Panels(units: architecture.head.outputs, count: count, withOne: false)
+    clip = TileClip(outputs: architecture.layers.map(\.outputs), panels: count)
   }
+
+  // MARK: Forward
 
   /// Loads examples and applies the network to them.
   ///
   /// - Parameters:
-  ///   - rows: Indices of rows of `table`, at most 16.
+  ///   - rows: Indices of rows of `table`, at most as many as the tile has room for.
   ///   - table: The examples.
   ///   - parameters: d numbers.
-  package func forward(_ rows: Span<UInt32>, of table: ExampleTable, _ parameters: Span<Float>) {
-    var features = exchange(&layers[0].input, with: [])
-    var span = features.mutableSpan
-    labels = table.load(rows, into: &span)
-    layers[0].input = features
+  ///   - upcoming: Rows that will be loaded next: memory is asked for them meanwhile.
+  package func forward(
+    _ rows: Span<UInt32>, of table: ExampleTable, _ parameters: Span<Float>,
+    upcoming: Span<UInt32> = Span()
+  ) {
+    panels = (rows.count + Lanes.examples - 1) / Lanes.examples
+    for panel in 0..<panels {
+      let first = panel * Lanes.examples
+      let end = min(first + Lanes.examples, rows.count)
+      if first < upcoming.count {
+        table.prefetch(
+          upcoming.extracting(first..<min(first + Lanes.examples, upcoming.count)))
+      }
+      table.load(
+        rows.extracting(first..<end), into: layers[0].input, clip.labels, at: panel,
+        with: kernels)
+    }
     apply(parameters)
   }
 
@@ -60,115 +82,117 @@ package final class TilePass {
   ///   - parameters: d numbers.
   package func forward(_ features: Span<Float>, _ parameters: Span<Float>) {
     precondition(features.count == architecture.features, "\(features.count) features")
-    for index in 0..<features.count { layers[0].input[index] = Lanes(repeating: features[index]) }
-    labels = Lanes(repeating: .nan)
+    panels = 1
+    for index in 0..<features.count {
+      layers[0].input[0, index] = Lanes(repeating: features[index])
+    }
+    clip.labels[0] = Lanes(repeating: .nan)
     apply(parameters)
   }
 
   private func apply(_ parameters: Span<Float>) {
-    for index in 1..<layers.count {
-      var values = exchange(&layers[index].input, with: [])
-      apply(layers[index - 1], parameters, into: &values)
-      activate(&values)
-      layers[index].input = values
-    }
-    apply(layers[layers.count - 1], parameters, into: &outputs)
-  }
-
-  private func apply(_ layer: Layer, _ parameters: Span<Float>, into values: inout [Lanes]) {
-    let input = layer.input
-    var span = values.mutableSpan
-    applyDense(
-      parameters.extracting(layer.shape.weights), parameters.extracting(layer.shape.biases),
-      to: input.span, into: &span)
-  }
-
-  private func activate(_ values: inout [Lanes]) {
-    switch architecture.activation {
-    case .tanh:
-      for unit in values.indices { values[unit] = hyperbolicTangent(values[unit]) }
-    case .relu:
-      for unit in values.indices { values[unit].replace(with: 0, where: values[unit] .< 0) }
+    let activation: TileKernels.Epilogue =
+      switch architecture.activation {
+      case .tanh: .tanh
+      case .relu: .relu
+      }
+    for (index, layer) in layers.enumerated() {
+      let isLast = index + 1 == layers.count
+      kernels.product(
+        parameters.extracting(layer.shape.weights), bias: parameters.extracting(layer.shape.biases),
+        of: layer.input, panels: panels, epilogue: isLast ? .store : activation,
+        into: isLast ? outputs : layers[index + 1].input)
     }
   }
 
   /// The last layer's output of one example, before the head.
   ///
-  /// - Parameter lane: The example's place among the rows.
+  /// - Parameter example: The example's place among the rows.
   /// - Returns: As many numbers as the head has outputs.
-  package func logits(lane: Int) -> [Float] { outputs.map { $0[lane] } }
+  package func logits(of example: Int) -> [Float] {
+    let (panel, lane) = example.quotientAndRemainder(dividingBy: Lanes.examples)
+    return (0..<outputs.units).map { outputs[panel, $0][lane] }
+  }
 
-  /// The label of one example, NaN where the lane holds none.
-  package func label(lane: Int) -> Float { labels[lane] }
+  /// The label of one example, NaN where its row holds none.
+  package func label(of example: Int) -> Float {
+    let (panel, lane) = example.quotientAndRemainder(dividingBy: Lanes.examples)
+    return clip.labels[panel][lane]
+  }
+
+  // MARK: Backward
 
   /// Computes the gradient of each example's loss by every layer's output.
   ///
   /// - Parameter parameters: The numbers that ``forward(_:of:_:)`` was given.
   package func backward(_ parameters: Span<Float>) {
-    headGradient()
+    for panel in 0..<panels { headGradient(panel) }
+    let slope: TileKernels.Epilogue =
+      switch architecture.activation {
+      case .tanh: .tanhSlope
+      case .relu: .reluSlope
+      }
+    let none: [Float] = []
     for index in (1..<layers.count).reversed() {
       let layer = layers[index]
-      let gradient = layer.gradient
-      var below = exchange(&layers[index - 1].gradient, with: [])
-      var span = below.mutableSpan
-      backpropagateDense(
-        parameters.extracting(layer.shape.weights), gradient.span, into: &span)
-      multiplyBySlope(&below, activations: layer.input)
-      layers[index - 1].gradient = below
-    }
-  }
-
-  private func multiplyBySlope(_ gradient: inout [Lanes], activations: [Lanes]) {
-    switch architecture.activation {
-    case .tanh:
-      for (unit, a) in activations.enumerated() { gradient[unit] *= 1 - a * a }
-    case .relu:
-      for (unit, a) in activations.enumerated() { gradient[unit].replace(with: 0, where: a .<= 0) }
+      kernels.product(
+        parameters.extracting(layer.shape.weights), bias: none.span, transposed: true,
+        of: layer.gradient, panels: panels, epilogue: slope, activations: layer.input,
+        into: layers[index - 1].gradient)
     }
   }
 
   /// The gradient of the loss by the network's outputs: prediction minus label for every head.
   ///
   /// It is 0 where a lane holds no example.
-  private func headGradient() {
-    let last = layers[layers.count - 1]
+  private func headGradient(_ panel: Int) {
+    let labels = clip.labels[panel]
+    let gradient = layers[layers.count - 1].gradient
     switch architecture.head {
     case .binary:
-      last.gradient[0] = logistic(outputs[0]) - labels
+      gradient[panel, 0] = logistic(outputs[panel, 0]) - labels
     case .regression:
-      last.gradient[0] = outputs[0] - labels
+      gradient[panel, 0] = outputs[panel, 0] - labels
     case .multiclass:
-      let largest = largestOutput()
+      let largest = largestOutput(panel)
       var total = Lanes()
-      for (index, z) in outputs.enumerated() {
-        last.gradient[index] = exponential(z - largest)
-        total += last.gradient[index]
+      for index in 0..<outputs.units {
+        let power = exponential(outputs[panel, index] - largest)
+        gradient[panel, index] = power
+        total += power
       }
-      for index in outputs.indices {
+      for index in 0..<outputs.units {
         let target = Lanes().replacing(with: 1, where: labels .== Float(index))
-        last.gradient[index] = last.gradient[index] / total - target
+        gradient[panel, index] = gradient[panel, index] / total - target
       }
     }
     let empty = labels .!= labels
     guard any(empty) else { return }
-    for index in last.gradient.indices { last.gradient[index].replace(with: 0, where: empty) }
+    for index in 0..<gradient.units {
+      gradient[panel, index] = gradient[panel, index].replacing(with: 0, where: empty)
+    }
   }
 
-  /// The loss of each example, NaN where a lane holds none.
-  package func losses() -> Lanes {
+  /// The loss of each example of a panel, NaN where a lane holds none.
+  ///
+  /// - Parameter panel: Examples 16 · `panel` and on.
+  /// - Returns: In nats, or half the squared error.
+  package func losses(panel: Int) -> Lanes {
+    let labels = clip.labels[panel]
     switch architecture.head {
     case .binary:
-      let z = outputs[0]
+      let z = outputs[panel, 0]
       let size = z.replacing(with: -z, where: z .< 0)
       return (z + size) * 0.5 - z * labels + logarithm(1 + exponential(-size))
     case .regression:
-      let error = outputs[0] - labels
+      let error = outputs[panel, 0] - labels
       return error * error * 0.5
     case .multiclass:
-      let largest = largestOutput()
+      let largest = largestOutput(panel)
       var total = Lanes()
       var target = labels - labels
-      for (index, z) in outputs.enumerated() {
+      for index in 0..<outputs.units {
+        let z = outputs[panel, index]
         total += exponential(z - largest)
         target.replace(with: z, where: labels .== Float(index))
       }
@@ -176,61 +200,87 @@ package final class TilePass {
     }
   }
 
-  private func largestOutput() -> Lanes {
-    var largest = outputs[0]
-    for z in outputs.dropFirst() { largest.replace(with: z, where: z .> largest) }
+  private func largestOutput(_ panel: Int) -> Lanes {
+    var largest = outputs[panel, 0]
+    for index in 1..<outputs.units {
+      let z = outputs[panel, index]
+      largest.replace(with: z, where: z .> largest)
+    }
     return largest
   }
 
-  /// The squared L2 norm of each example's gradient by all parameters, and how far Float reaches.
+  // MARK: Clipping
+
+  /// Finds the factor that brings each example's gradient to a norm of at most C, never rounded up.
   ///
-  /// The second value is the largest over layers of (‖a‖² + 1) · outputs: where a scaled d falls
-  /// below Float's least normal number, its absolute rounding error of 2⁻¹⁵⁰ is multiplied by ‖a‖.
+  /// Norms are taken in Float from the same a and d that the products use; what rounding may have taken
+  /// from them is added, and lanes whose squares may have left Float's range count as broken. A square
+  /// below Float's normal numbers is off by at most 2⁻¹⁵⁰, so a layer's part of the squared norm by at
+  /// most 2⁻¹⁵⁰ · outputs · (‖a‖² + 1): no more than 2⁻³⁸ C² where that is at most 2¹¹² C² (`reach`).
   ///
-  /// The gradient of a layer is the outer product of d and (a, 1), so its squared norm is
-  /// ‖d‖² (‖a‖² + 1), and nothing of the gradient's size is needed (Goodfellow 2015, "Efficient
-  /// Per-Example Gradient Computations").
-  package func squaredGradientNorms() -> (norms: SIMD16<Double>, reach: SIMD16<Double>) {
-    var sum = SIMD16<Double>()
-    var reach = SIMD16<Double>()
-    for layer in layers {
-      let gradient = layer.gradient
-      let input = layer.input
-      let inputs = squaredNorms(input.span) + 1
-      sum += squaredNorms(gradient.span) * inputs
-      reach = pointwiseMax(reach, inputs * Double(layer.shape.outputs))
+  /// - Parameter clipNorm: C, or nil not to clip.
+  /// - Returns: What was met.
+  package func clip(to clipNorm: Double?) -> TileClip.Counts {
+    var slack = 0.0
+    for (index, layer) in layers.enumerated() {
+      kernels.squaredNorms(of: layer.input, panels: panels, into: clip.inputNorms[index])
+      kernels.squaredNorms(of: layer.gradient, panels: panels, into: clip.gradientNorms[index])
+      slack = max(
+        slack,
+        TileKernels.squareError(units: layer.shape.inputs)
+          + TileKernels.squareError(units: layer.shape.outputs))
     }
-    return (sum, reach)
+    return clip.apply(
+      kernels, panels: panels, clipNorm: clipNorm ?? .infinity, slack: 1 + 1.01 * slack + 0x1p-37,
+      reach: clipNorm.map { $0 * $0 * 0x1p112 } ?? .infinity)
   }
 
-  /// Adds each example's gradient, times its factor, to a running sum.
+  /// The factor and the norm's usability of one example, after ``clip(to:)``.
+  package func factor(of example: Int) -> Float {
+    let (panel, lane) = example.quotientAndRemainder(dividingBy: Lanes.examples)
+    return clip.factors[panel][lane]
+  }
+
+  /// The sum of the losses of examples that have a usable norm, after ``clip(to:)``.
+  package func lossSum() -> Double {
+    var sum = 0.0
+    for panel in 0..<panels {
+      let counted = clip.factors[panel] .> 0
+      let losses = Lanes().replacing(with: losses(panel: panel), where: counted)
+      sum += Double(losses.treeSum)
+    }
+    return sum
+  }
+
+  /// Adds each example's gradient, times its factor, to a running sum, after ``clip(to:)``.
   ///
   /// - Parameters:
-  ///   - factors: One for each lane.
-  ///   - broken: Lanes that are left out whatever their numbers are, NaN and infinity included.
+  ///   - counts: What ``clip(to:)`` returned.
   ///   - unitsPerOne: The grid of the sum, or nil for none.
   ///   - sum: d numbers, in units of the grid.
   package func addGradients(
-    factors: Lanes, leavingOut broken: SIMDMask<SIMD16<Int32>>, unitsPerOne: Double?,
-    to sum: inout [Double]
+    _ counts: TileClip.Counts, unitsPerOne: Double?, to sum: inout [Double]
   ) {
-    let anyBroken = any(broken)
     for layer in layers {
-      for unit in layer.gradient.indices { layer.gradient[unit] *= factors }
-      if anyBroken { layer.clear(broken) }
-      let gradient = layer.gradient
-      let input = layer.input
+      kernels.scale(layer.gradient, panels: panels, by: clip.factors)
+      if counts.brokenLanes > 0 { clearBroken(layer) }
       var span = sum.mutableSpan
-      addOuterProducts(
-        gradient.span, input.span, unitsPerOne: unitsPerOne, to: &span,
+      kernels.addOuterProducts(
+        layer.gradient, layer.input, panels: panels, unitsPerOne: unitsPerOne, to: &span,
         weightsAt: layer.shape.weights.lowerBound, biasesAt: layer.shape.biases.lowerBound)
     }
   }
-}
 
-/// ln(x) in every lane, by the C library.
-private func logarithm(_ x: Lanes) -> Lanes {
-  var result = Lanes()
-  for lane in 0..<Lanes.examples { result[lane] = log(x[lane]) }
-  return result
+  /// Sets broken lanes to 0, which a factor of 0 does not do to NaN and infinity.
+  private func clearBroken(_ layer: Layer) {
+    for panel in 0..<panels {
+      let broken = clip.broken(panel: panel)
+      guard any(broken) else { continue }
+      for vectors in [layer.input, layer.gradient] {
+        for unit in 0..<vectors.units {
+          vectors[panel, unit] = vectors[panel, unit].replacing(with: 0, where: broken)
+        }
+      }
+    }
+  }
 }

@@ -166,7 +166,7 @@ enum PlanRules {
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
       epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noise: options.noise,
-      noiseMultiplier: sigma, clip: clip, kappa: excess, tileExamples: Lanes.examples,
+      noiseMultiplier: sigma, clip: clip, kappa: excess, tileExamples: TilePass.tileExamples,
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
   }
 
@@ -188,7 +188,7 @@ enum PlanRules {
       of: [ComposedSteps(of: mechanism, count: plan.steps)], delta: privacy.delta
     ).upper
     guard privacy.kappa >= excess, privacy.gridSpacing == grid.spacing,
-      privacy.tileExamples == Lanes.examples, privacy.accountant == accountant.name,
+      privacy.tileExamples == TilePass.tileExamples, privacy.accountant == accountant.name,
       plan.samplingRate == Double(plan.batchSize) / Double(plan.data.examples),
       spent <= privacy.epsilon * (1 + 1e-9)
     else {

@@ -54,7 +54,7 @@ extension Model {
     let classes = schema.classNames
     let header = ["prediction"] + classes.map { "probability_\($0)" }
     try file.write(header.map(\.csvField).joined(separator: ",") + "\n")
-    let pass = TilePass(architecture)
+    let pass = TilePass(architecture, examples: 1)
     var features = [Float](repeating: 0, count: scan.features)
     var report = PredictionReport()
     while true {

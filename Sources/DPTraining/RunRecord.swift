@@ -1,4 +1,5 @@
 internal import DPFiles
+internal import DPKernels
 public import DPModels
 internal import Foundation
 
@@ -32,6 +33,7 @@ struct RunRecord: Codable {
     var operatingSystem = ProcessInfo.processInfo.operatingSystemVersionString
     var processors = ProcessInfo.processInfo.activeProcessorCount
     var architecture = RunRecord.architecture
+    var instructionSet = TileKernels.fastest().name
   }
 
   /// Exact facts about the data: not private, and not to be released.

@@ -1,4 +1,3 @@
-internal import DPKernels
 internal import DPMechanisms
 internal import DPModels
 
@@ -28,6 +27,6 @@ enum Sensitivity {
   /// - Returns: Whether both hold.
   static func sumsAreExact(grid: NoiseGrid, clipNorm: Double, examples: Int) -> Bool {
     let units = clipNorm / grid.spacing * (1 + largestExcess)
-    return units * Double(Lanes.examples) < 0x1p51 && units * Double(examples) < 0x1p52
+    return units * Double(TilePass.tileExamples) < 0x1p51 && units * Double(examples) < 0x1p52
   }
 }

@@ -6,8 +6,13 @@ package import DPModels
 /// The steps of one run: sample, gradients, clipping, sum, noise, update.
 ///
 /// The engine knows nothing of budgets or files: its owner charges a step before asking for it, and
-/// never asks for a step twice under one key.
-package struct StepEngine {
+/// never asks for a step twice under one key. Samples are drawn two steps ahead, so that the memory of
+/// their rows can be asked for in time; what is drawn and not used is never seen.
+///
+/// A step is cut into pieces that a team of threads shares: the tiles of its batch, the noise of some
+/// coordinates each, and the sample of a later step. Sums of tiles are exact, so parameters are the
+/// same, bit for bit, for any number of threads.
+package final class StepEngine {
   /// θ, d numbers.
   package private(set) var parameters: [Float]
   /// The rule with its state.
@@ -16,6 +21,8 @@ package struct StepEngine {
   private(set) var stepsTaken = 0
   /// Examples drawn by this engine.
   private(set) var examplesDrawn = 0
+  /// The threads that work on a step.
+  package var threads: Int { team.threads }
   /// What the batches since the last ``takeStatistics()`` were like.
   private var statistics = ClippedGradientSum.Statistics()
 
@@ -26,14 +33,48 @@ package struct StepEngine {
   /// T.
   private let steps: Int
   private var sampler: PoissonSampler
-  private var noise: (any NoiseSource)?
-  private var gradientSum: ClippedGradientSum
-  private var records: [UInt32] = []
-  /// Noise of consecutive coordinates; zeros without privacy.
-  private var noiseUnits: [Int32]
+  /// Samples of this step and the next two, by step modulo 3.
+  private let samples = [Sample(), Sample(), Sample()]
+  private let noise: [NoisePart]
+  private let team: ThreadTeam
+  /// One for each thread.
+  private let sums: [ClippedGradientSum]
+  /// Where the time of steps goes, for each thread; empty unless it is measured.
+  private var clocks: [PhaseClock] = []
 
-  /// Coordinates whose noise is made and used at a time, so that it stays in the nearest cache.
-  private static let noiseCoordinates = 4096
+  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact.
+  private static let usualUnitsPerOne = 0x1p40
+  /// Coordinates whose noise is one piece of work.
+  private static let noiseCoordinates = 16_384
+  /// Multiply-adds of a step, a few for each parameter and example, from which more threads pay.
+  private static let sharedWork = 2_000_000
+
+  /// The records of a step.
+  private final class Sample {
+    var step = -1
+    var records: [UInt32] = []
+  }
+
+  /// The noise of consecutive coordinates; zeros without privacy.
+  private final class NoisePart {
+    let first: Int
+    var source: (any NoiseSource)?
+    var units: [Int32]
+
+    init(first: Int, count: Int, source: (any NoiseSource)?) {
+      self.first = first
+      self.source = source
+      units = [Int32](repeating: 0, count: count)
+    }
+
+    func fill(step: Int) {
+      guard source != nil else { return }
+      var room = exchange(&units, with: [])
+      var span = room.mutableSpan
+      source?.fill(&span, step: step, from: first)
+      units = room
+    }
+  }
 
   /// Prepares the steps of a plan.
   ///
@@ -42,9 +83,11 @@ package struct StepEngine {
   ///   - table: The training split.
   ///   - key: Where sampling and noise come from; fresh for every process.
   ///   - start: Parameters and optimizer state to go on from.
+  ///   - threads: At most so many threads, at least 1; fewer where a step is too small to share.
   /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand.
   package init(
-    _ plan: TrainingPlan, table: ExampleTable, key: some RunKey, start: ModelState
+    _ plan: TrainingPlan, table: ExampleTable, key: some RunKey, start: ModelState,
+    threads: Int = 1
   ) throws {
     let architecture = try plan.architecture()
     let count = architecture.parameterCount
@@ -65,59 +108,106 @@ package struct StepEngine {
     let rate = try SamplingRate(plan.samplingRate)
     sampler = try PoissonSampler(
       key, samplingRate: rate, blocks: RecordBlocks(records: table.count, samplingRate: rate))
-    noise = grid.map { grid -> any NoiseSource in
-      switch plan.privacy?.noise {
-      case .discrete: DiscreteGaussianNoise(key, coordinates: count, grid: grid)
-      case .gaussian, nil: GaussianNoise(key, coordinates: count, grid: grid)
-      }
+    noise = stride(from: 0, to: count, by: StepEngine.noiseCoordinates).map { first in
+      NoisePart(
+        first: first, count: min(StepEngine.noiseCoordinates, count - first),
+        source: grid.map { StepEngine.noise(plan, key, coordinates: count, grid: $0) })
     }
-    gradientSum = ClippedGradientSum(
-      architecture, clipNorm: plan.privacy?.clip, unitsPerOne: grid.map { 1 / $0.spacing })
-    noiseUnits = [Int32](repeating: 0, count: min(count, StepEngine.noiseCoordinates))
+    let team = ThreadTeam(
+      threads: StepEngine.usefulThreads(threads, batchSize: plan.batchSize, parameters: count))
+    self.team = team
+    sums = (0..<team.threads).map { _ in
+      ClippedGradientSum(
+        architecture, clipNorm: plan.privacy?.clip,
+        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne)
+    }
+  }
+
+  private static func noise(
+    _ plan: TrainingPlan, _ key: some RunKey, coordinates: Int, grid: NoiseGrid
+  ) -> any NoiseSource {
+    switch plan.privacy?.noise {
+    case .discrete: DiscreteGaussianNoise(key, coordinates: coordinates, grid: grid)
+    case .gaussian, nil: GaussianNoise(key, coordinates: coordinates, grid: grid)
+    }
+  }
+
+  /// As many threads as a step keeps busy: one unless its batch has several tiles and its work takes
+  /// some 50 µs, which is what threads that went to sleep take to begin.
+  private static func usefulThreads(_ threads: Int, batchSize: Int, parameters: Int) -> Int {
+    guard 3 * batchSize * parameters >= sharedWork else { return 1 }
+    return max(1, min(threads, ClippedGradientSum.tiles(of: batchSize)))
   }
 
   /// Takes a step: after it the parameters have changed by what was released, and by nothing else.
   ///
   /// - Parameter step: The step's index in the run, charged already.
-  package mutating func take(step: Int) {
-    sum(step: step)
+  package func take(step: Int) {
+    draw(step)
+    draw(step + 1)
+    share(step: step)
     release(step: step)
   }
 
-  /// S, in units of the grid: the clipped sum over the step's sample.
-  private mutating func sum(step: Int) {
-    records.removeAll(keepingCapacity: true)
-    sampler.appendSample(step: step, to: &records)
-    gradientSum.reset()
-    let rows = records
-    let start = parameters
-    gradientSum.add(rows.span, of: table, parameters: start.span)
-    statistics.add(gradientSum.statistics)
-    examplesDrawn += gradientSum.statistics.examples
+  /// Draws a step's sample, unless that is done.
+  private func draw(_ step: Int) {
+    let sample = samples[step % samples.count]
+    guard sample.step != step else { return }
+    sample.records.removeAll(keepingCapacity: true)
+    sampler.appendSample(step: step, to: &sample.records)
+    sample.step = step
+  }
+
+  /// Does what can be done side by side: S in units of the grid, in parts, noise, a later sample.
+  private func share(step: Int) {
+    let sample = samples[step % samples.count]
+    let tiles = ClippedGradientSum.tiles(of: sample.records.count)
+    for sum in sums { sum.reset() }
+    team.run(pieces: 1 + noise.count + tiles) { thread, piece in
+      if piece == 0 {
+        timed(.sample, thread) { draw(step + 2) }
+      } else if piece <= noise.count {
+        timed(.noiseUpdate, thread) { noise[piece - 1].fill(step: step) }
+      } else {
+        timed(.compute, thread) { add(tile: piece - 1 - noise.count, of: tiles, step, thread) }
+      }
+    }
+    for sum in sums { statistics.add(sum.statistics) }
+    examplesDrawn += sums.reduce(0) { $0 + $1.statistics.examples }
     stepsTaken += 1
+  }
+
+  /// Adds a tile to a thread's sum, and asks for the memory of the tile that it will likely see next.
+  private func add(tile: Int, of tiles: Int, _ step: Int, _ thread: Int) {
+    let records = samples[step % samples.count].records
+    let ahead = tile + team.threads
+    let later = ahead < tiles ? records : samples[(step + 1) % samples.count].records
+    let first = min(later.count, (ahead < tiles ? ahead : ahead - tiles) * TilePass.tileExamples)
+    let end = min(later.count, first + TilePass.tileExamples)
+    let start = parameters
+    sums[thread].add(
+      tile: tile, of: records.span, table: table, parameters: start.span,
+      upcoming: later.span.extracting(first..<end))
   }
 
   /// Moves the parameters by (S + noise) / B, with B a public constant: never the drawn batch's size.
   ///
   /// S and the noise are integers in units of the grid, so their sum is exact in Double.
-  private mutating func release(step: Int) {
-    let rate = learningRate * schedule.factor(step: step, of: steps)
-    optimizer.begin(
-      learningRate: Float(rate), scale: 1 / (gradientSum.unitsPerOne ?? 1) / Double(batchSize))
-    let sum = gradientSum.sum
-    var moved = exchange(&parameters, with: [])
-    var units = exchange(&noiseUnits, with: [])
-    for first in stride(from: 0, to: moved.count, by: StepEngine.noiseCoordinates) {
-      // The last part is as long as the others; the noise that it repeats is not used again.
-      let start = min(first, moved.count - units.count)
-      var room = units.mutableSpan
-      noise?.fill(&room, step: step, from: start)
-      var target = moved.mutableSpan
-      optimizer.apply(
-        sum.span, units.span.extracting(droppingFirst: first - start), from: first, to: &target)
+  private func release(step: Int) {
+    timed(.noiseUpdate, 0) {
+      let total = sums[0]
+      for sum in sums.dropFirst() { total.add(sum) }
+      let rate = learningRate * schedule.factor(step: step, of: steps)
+      optimizer.begin(
+        learningRate: Float(rate), scale: 1 / (total.unitsPerOne ?? 1) / Double(batchSize))
+      let values = total.sum
+      var moved = exchange(&parameters, with: [])
+      for part in noise {
+        var target = moved.mutableSpan
+        optimizer.apply(values.span, part.units.span, from: part.first, to: &target)
+      }
+      parameters = moved
     }
-    noiseUnits = units
-    parameters = moved
   }
 
   /// Parameters and optimizer state as they are, for a checkpoint.
@@ -129,10 +219,49 @@ package struct StepEngine {
   /// What the batches since the last call were like.
   ///
   /// - Returns: Un-noised facts, for the operator alone.
-  mutating func takeStatistics() -> ClippedGradientSum.Statistics {
+  func takeStatistics() -> ClippedGradientSum.Statistics {
     defer { statistics = ClippedGradientSum.Statistics() }
     return statistics
   }
+
+  // MARK: Where the time goes
+
+  /// Starts to measure where the time goes, from zero.
+  package func measurePhases() {
+    clocks = (0..<team.threads).map { _ in PhaseClock() }
+  }
+
+  /// Seconds of each phase since ``measurePhases()``, over all threads.
+  package var phases: [TrainingPhase: Double] {
+    clocks.reduce(into: [:]) { $0.merge($1.seconds, uniquingKeysWith: +) }
+  }
+
+  private func timed(_ phase: TrainingPhase, _ thread: Int, _ work: () -> Void) {
+    guard !clocks.isEmpty else { return work() }
+    clocks[thread].measure(phase, work)
+  }
+
+  /// One thread's time.
+  private final class PhaseClock {
+    private(set) var seconds: [TrainingPhase: Double] = [:]
+
+    func measure(_ phase: TrainingPhase, _ work: () -> Void) {
+      let clock = ContinuousClock()
+      let start = clock.now
+      work()
+      seconds[phase, default: 0] += (clock.now - start) / .seconds(1)
+    }
+  }
+}
+
+/// What a step's time is spent on.
+package enum TrainingPhase: String, CaseIterable, Sendable {
+  /// Drawing samples.
+  case sample
+  /// Gathering, forward, backward, clipping, sums.
+  case compute
+  /// Making noise, and moving parameters.
+  case noiseUpdate
 }
 
 /// Parameters and what the optimizer remembers: made of released values only.
@@ -165,15 +294,5 @@ package struct ModelState: Hashable {
     self.parameters = parameters
     self.optimizerSteps = optimizerSteps
     self.optimizerState = optimizerState
-  }
-}
-
-extension ClippedGradientSum.Statistics {
-  /// Adds another batch's.
-  fileprivate mutating func add(_ other: ClippedGradientSum.Statistics) {
-    examples += other.examples
-    clipped += other.clipped
-    nonFinite += other.nonFinite
-    lossSum += other.lossSum
   }
 }

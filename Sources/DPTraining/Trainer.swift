@@ -218,7 +218,8 @@ public struct Trainer {
     let table = dataset.train.table
     var generator = StreamGenerator(key, domain: .initialisation)
     let start = try from?.state ?? ModelState(start: plan, using: &generator)
-    let engine = try StepEngine(plan, table: table, key: key, start: start)
+    let engine = try StepEngine(
+      plan, table: table, key: key, start: start, threads: control.threads)
     let ledgers = (charges.map { [$0 as any PrivacyLedger] } ?? []) + (ledger.map { [$0] } ?? [])
     var loop = try TrainingLoop(
       plan: plan, planDigest: planDigest, directory: directory, engine: engine,
@@ -238,12 +239,17 @@ public struct Trainer {
     try directory.write(record.text(), to: directory.record)
   }
 
-  /// ε as a function of steps; nil where there is no guarantee to speak of.
+  /// A bound on ε as a function of steps, for the operator; nil where there is no guarantee to speak of.
+  ///
+  /// It is RDP's, whatever the plan's accountant, and never above the plan's ε: a privacy loss
+  /// distribution for every line that is shown could take longer than the training.
   private func spending() throws -> (@Sendable (Int) -> Double)? {
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism(),
       plan.insecureSeed == nil
     else { return nil }
-    return try plan.accountant(over: accountant).spending(of: mechanism, delta: privacy.delta)
+    let bound = try plan.accountant(over: RDPAccountant()).spending(
+      of: mechanism, delta: privacy.delta)
+    return { min(privacy.epsilon, bound($0)) }
   }
 
   // MARK: - The end of a run

@@ -16,6 +16,10 @@ public struct TrainingProgress: Sendable {
 public struct TrainingControl {
   /// The longest time between two checkpoints.
   public var checkpointInterval: Duration = .seconds(60)
+  /// At most so many threads; fewer where a step is too small to share.
+  ///
+  /// The model is the same, bit for bit, for any number.
+  public var threads = 1
   /// Asked before every step; true ends the run with a checkpoint.
   public var shouldStop: () -> Bool = { false }
   /// Told about five times a second.

@@ -5,7 +5,7 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measure this program's speed, alone or beside other systems.",
-    subcommands: [BenchPrivacyCommand.self])
+    subcommands: [BenchTrainCommand.self, BenchPrivacyCommand.self])
 }
 
 /// The middle of several timings.

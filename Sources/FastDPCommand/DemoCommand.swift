@@ -94,6 +94,7 @@ struct DemoCommand: ParsableCommand {
     options.delta = 1e-6
     let accountant = PLDAccountant()
     var control = TrainingControl()
+    control.threads = ProcessInfo.processInfo.activeProcessorCount
     control.shouldStop = { ProcessControl.isStopRequested }
     control.onProgress = TrainReport.show
     let outcome = try Trainer(

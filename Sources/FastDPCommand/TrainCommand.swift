@@ -2,6 +2,7 @@ import ArgumentParser
 import DPFiles
 import DPLedger
 import FastDP
+import Foundation
 
 /// The subcommand `fastdp train`.
 struct TrainCommand: ParsableCommand {
@@ -114,6 +115,7 @@ struct TrainCommand: ParsableCommand {
     ProcessControl.watchSignals()
     var control = TrainingControl()
     if let every = options.checkpointEvery { control.checkpointInterval = every.duration }
+    control.threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
     control.shouldStop = { ProcessControl.isStopRequested }
     control.onProgress = TrainReport.show
     control.onMessage = Console.message

@@ -69,7 +69,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "The method that computes ε: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
-  @Option(help: "At most so many threads; this version trains on one.")
+  @Option(help: "At most so many threads. (default: one for each processor)")
   var threads: Int?
 
   @Option(
@@ -125,7 +125,7 @@ struct TrainOptions: ParsableArguments {
   func trainingOptions() throws -> TrainingOptions {
     try checkThreads(threads)
     var options = TrainingOptions()
-    if let hidden { options.hidden = try widths(hidden) }
+    if let hidden { options.hidden = try layerWidths(hidden) }
     if let activation { options.activation = activation }
     switch (epsilon, noiseMultiplier, nonPrivate) {
     case (nil, nil, false): break
@@ -159,16 +159,17 @@ struct TrainOptions: ParsableArguments {
     options.insecureSeed = insecureSeed
     return options
   }
+}
 
-  private func widths(_ hidden: String) throws -> [Int] {
-    if hidden == "none" { return [] }
-    return try hidden.split(separator: ",", omittingEmptySubsequences: false).map { word in
-      guard let width = Int(word.filter { $0 != " " }), width >= 1 else {
-        throw CommandError.usage(
-          "hidden is '\(hidden)'; give widths of at least 1, such as 50 or 50,20, or 'none'")
-      }
-      return width
+/// Reads the widths of hidden layers.
+func layerWidths(_ hidden: String) throws -> [Int] {
+  if hidden == "none" { return [] }
+  return try hidden.split(separator: ",", omittingEmptySubsequences: false).map { word in
+    guard let width = Int(word.filter { $0 != " " }), width >= 1 else {
+      throw CommandError.usage(
+        "hidden is '\(hidden)'; give widths of at least 1, such as 50 or 50,20, or 'none'")
     }
+    return width
   }
 }
 

@@ -39,7 +39,7 @@ import Testing
   /// A disk that is full refuses charges, and keeps those that it took.
   @Test(.enabled(if: TinyDisk.isAvailable, "only the superuser can mount a disk"))
   func aFullDiskKeepsWhatWasCharged() throws {
-    let disk = try #require(try TinyDisk(kilobytes: 512))
+    let disk = try #require(try TinyDisk(kilobytes: 2048))
     let ledger = try Ledger.create(path: disk.path + "/ledger")
     try ledger.register(
       source: "people", target: PrivacyTarget(epsilon: 50, delta: 1e-6), order: 12)

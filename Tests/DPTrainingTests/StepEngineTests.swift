@@ -31,7 +31,7 @@ import Testing
     let key = SecureKey()
     var generator = StreamGenerator(key, domain: .initialisation)
     let start = try ModelState(start: plan, using: &generator)
-    var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+    let engine = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
     var sampler = try PoissonSampler(
       key, samplingRate: SamplingRate(plan.samplingRate),
       blocks: RecordBlocks(records: dataset.train.count))
@@ -87,7 +87,7 @@ import Testing
       parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
     var noise: [[Double]] = []
     for step in 0..<2000 {
-      var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: zero)
+      let engine = try StepEngine(plan, table: dataset.train.table, key: key, start: zero)
       engine.take(step: step)
       noise.append(engine.parameters.map { -Double($0) * 100 / (sigma * 0.5) })
     }
@@ -124,7 +124,7 @@ import Testing
       parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
     var lowBits = Set<Int>()
     for step in 0..<50 {
-      var engine = try StepEngine(plan, table: dataset.train.table, key: SecureKey(), start: zero)
+      let engine = try StepEngine(plan, table: dataset.train.table, key: SecureKey(), start: zero)
       engine.take(step: step)
       for parameter in engine.parameters {
         let units = Double(parameter) * 64 / spacing
@@ -149,7 +149,7 @@ import Testing
       let count = try plan.architecture().parameterCount
       let zero = ModelState(
         parameters: [Float](repeating: 0, count: count), optimizerSteps: 0, optimizerState: [])
-      var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: zero)
+      let engine = try StepEngine(plan, table: dataset.train.table, key: key, start: zero)
       engine.take(step: 7)
       return (engine.parameters, plan)
     }
@@ -188,7 +188,7 @@ import Testing
     let dataset = try SmallTable(rows: 500).dataset()
     let plan = try TrainingPlan(
       options {
-        $0.privacy = .noiseMultiplier(500)
+        $0.privacy = .noiseMultiplier(200)
         $0.hidden = [1800]
         $0.batchSize = 2
         $0.clipNorm = 1e-3
@@ -203,11 +203,11 @@ import Testing
     let start = ModelState(
       parameters: (0..<count).map { Float($0 % 5) }, optimizerSteps: 0, optimizerState: [])
     let spacing = try #require(plan.privacy?.gridSpacing)
-    let grid = NoiseGrid(noiseScale: 0.5, clipNorm: 1e-3, parameters: count)
+    let grid = NoiseGrid(noiseScale: 0.2, clipNorm: 1e-3, parameters: count)
     try #require(grid.spacing == spacing)
     var noise = GaussianNoise(key, coordinates: count, grid: grid)
     for step in [0, 2, 3, 8] {
-      var engine = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+      let engine = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
       engine.take(step: step)
       var units = [Int32](repeating: 0, count: count)
       var span = units.mutableSpan
@@ -232,7 +232,7 @@ import Testing
       }, dataset)
     let key = SecureKey()
     var generator = StreamGenerator(key, domain: .initialisation)
-    var engine = try StepEngine(
+    let engine = try StepEngine(
       plan, table: dataset.train.table, key: key,
       start: ModelState(start: plan, using: &generator))
     var before = engine.parameters
@@ -251,12 +251,38 @@ import Testing
     let key = InsecureKey(seed: 3)
     var generator = StreamGenerator(key, domain: .initialisation)
     let start = try ModelState(start: plan, using: &generator)
-    var whole = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+    let whole = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
     for step in 0..<8 { whole.take(step: step) }
-    var first = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
+    let first = try StepEngine(plan, table: dataset.train.table, key: key, start: start)
     for step in 0..<5 { first.take(step: step) }
-    var second = try StepEngine(plan, table: dataset.train.table, key: key, start: first.state)
+    let second = try StepEngine(plan, table: dataset.train.table, key: key, start: first.state)
     for step in 5..<8 { second.take(step: step) }
     #expect(second.state == whole.state)
+  }
+
+  /// The number of threads shows in nothing but time.
+  @Test(arguments: [PrivacyChoice.noiseMultiplier(1.5), .none], [OptimizerRule.sgd, .adam])
+  func threadsLeaveNoTrace(privacy: PrivacyChoice, rule: OptimizerRule) throws {
+    let dataset = try Dataset.random(examples: 5000, features: 9)
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = privacy
+        $0.optimizer = rule
+        $0.hidden = [200, 100]
+        $0.batchSize = 1300
+        $0.length = .steps(5)
+      }, dataset)
+    let key = SecureKey()
+    var generator = StreamGenerator(key, domain: .initialisation)
+    let start = try ModelState(start: plan, using: &generator)
+    let states = try [1, 2, 3, 4].map { threads in
+      let engine = try StepEngine(
+        plan, table: dataset.train.table, key: key, start: start, threads: threads)
+      #expect(engine.threads == threads)
+      for step in 0..<5 { engine.take(step: step) }
+      return engine.state
+    }
+    for state in states.dropFirst() { #expect(state == states[0]) }
+    #expect(states[0].parameters != start.parameters)
   }
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CDPTiles.h"
+
 /// Bytes that make one group of normal values: 8 words of 64 bits, then 8 of 32, little-endian.
 #define CDP_NORMAL_GROUP_BYTES 96
 /// Values in a group.
