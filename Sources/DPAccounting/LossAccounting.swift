@@ -125,7 +125,7 @@ struct LossAccounting {
     }
     // The transform's length is a power of two: the spacing takes what room there is.
     let wanted = plan.span / spacing / 0.97
-    let bits = max(6, Int((log2(max(wanted, 1)) + 0.9).rounded(.down)))
+    let bits = max(6, Int((log2(max(wanted, 1)) + 0.8).rounded(.down)))
     let length = min(1 << bits, LossAccounting.largestWindow)
     spacing = max(plan.span / (0.97 * Double(length)), 0.5 * spacing)
     let share = 0.1 * min(1, fineness / 0.03)
