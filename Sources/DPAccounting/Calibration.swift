@@ -54,8 +54,15 @@ public enum Calibration {
           + "take fewer steps, a smaller batch or a larger epsilon")
     }
     var answer = roundedUp(exp(-found), significantDigits: 7)
-    while try excess(answer) > 0 { answer = roundedUp(answer * (1 + 1e-6), significantDigits: 7) }
-    return answer
+    // An ε that is no number is no proof either.
+    for _ in 0..<1000 {
+      if try excess(answer) <= 0 { return answer }
+      answer = roundedUp(answer * (1 + 1e-6), significantDigits: 7)
+    }
+    throw PrivacyError(
+      .unreachableTarget,
+      "epsilon \(target.epsilon) at delta \(target.delta) is not proved at noise multiplier "
+        + "\(answer) or a little more; choose a larger epsilon")
   }
 
   /// The largest number of steps that stay within a target.

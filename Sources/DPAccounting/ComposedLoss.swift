@@ -25,7 +25,10 @@ struct ComposedLoss {
   private let first: Int
   private let tilt: Double
   private let logScale: Double
+  /// Masses of μ on the circle.
   private let weighted: [Double]
+  /// Where the stretch starts in it.
+  private let start: Int
   private let infiniteMass: Double
   /// The mass that folding may have added, in units of μ.
   private let folded: Double
@@ -58,21 +61,25 @@ struct ComposedLoss {
     let cumulant = LossCumulant(parts)
     logScale = cumulant.value(tilt)
 
-    var spectrum = LogSpectrum(length: length)
+    var spectrum = LogSpectrum(length: length, parts: parts.count)
     for part in parts {
       spectrum.add(part.distribution, count: part.count, tilt: tilt, transform: transform)
     }
-    let (re, im, energy) = spectrum.exponentiated()
+    let (re, im, energy, energyBeside) = spectrum.exponentiated()
     var folded = transform.inverse(re, im)
     if spectrum.isConcentrated { folded[0] += 1 }
-    let start = spectrum.position(of: first)
-    weighted = Array(folded[start...]) + Array(folded[..<start])
-    let logarithm = log2(Double(length))
-    let coefficients = spectrum.isConcentrated ? Double(length) : energy
+    weighted = folded
+    start = spectrum.position(of: first)
+    // Each is a bound on Σ |error| over the stretch, by Cauchy's inequality from the errors' squares
+    // in the transform: of the parts' coefficients, of their powers, of the transform back, and of
+    // e^(K − λℓ), which turns weighted masses back into masses.
+    let far = max(abs(window.high), abs(offset + Double(first) * spacing))
+    let allowed = spectrum.absoluteError < 0.1 ? 1.0 : .infinity
     rounding =
-      coefficients.squareRoot() * spectrum.relativeError
-      + energy.squareRoot() * 1e-15 * logarithm.squareRoot() + 1e-17
-
+      allowed
+      * (1.2 * energyBeside.squareRoot() * spectrum.absoluteError
+        + energy.squareRoot() * transform.relativeError + cumulant.error(tilt)
+        + 0x1p-50 * (abs(logScale) + tilt * far + tilt * abs(offset)) + 1e-15)
     let low = offset + (Double(first) - 0.5) * spacing
     let high = offset + (Double(first + length) - 0.5) * spacing
     let beyond = cumulant.logMassBeyond(
@@ -96,7 +103,8 @@ struct ComposedLoss {
   ///
   /// - Returns: A value not below (`upper`) or not above (`lower`) the ε of these parts; ∞ where
   ///   infinite losses alone exceed the target.
-  func epsilon(delta target: Double, _ side: Side) -> Double {
+  func epsilon(delta exact: Double, _ side: Side) -> Double {
+    let target = exact * (side == .upper ? 1 - walkError : 1 + walkError)
     var answer = side == .upper ? max(0, offset + Double(first) * spacing) : 0
     walk(downTo: -.infinity, side) { loss, base, state in
       guard base + state.delta + state.reach > target else { return true }
@@ -124,8 +132,11 @@ struct ComposedLoss {
       answer = base + state.delta + state.mass * -expm1(-min(within, spacing))
       return true
     }
-    return min(1, max(0, answer * (side == .upper ? 1 + 1e-12 : 1 - 1e-12)))
+    return min(1, max(0, answer * (side == .upper ? 1 + walkError : 1 - walkError)))
   }
+
+  /// A bound on what the roundings of a walk add up to, relative to δ: five for each loss.
+  private var walkError: Double { 1e-12 + 5 * 0x1p-53 * Double(weighted.count) }
 
   private struct WalkState {
     /// δ at the cell's upper end.
@@ -155,7 +166,8 @@ struct ComposedLoss {
       } else {
         factor *= growth
       }
-      state.mass = state.mass * decay + weighted[index + 1 - first] * factor
+      state.mass =
+        state.mass * decay + weighted[(start + index + 1 - first) & (weighted.count - 1)] * factor
       state.reach = cell * max(0, state.mass)
       let scale = factor * growth * peak
       let base =
@@ -175,8 +187,11 @@ private struct LogSpectrum {
   private var angle: [Double]
   /// Where index 0 of the composed losses stands in the circle.
   private var offset = 0
-  /// The relative error of a coefficient whose size is not far below 1.
-  private(set) var relativeError = 0.0
+  /// Σ T times a bound on the error of a part's coefficients and of their logarithms.
+  private(set) var absoluteError = 0.0
+  /// The least ln |F| of the parts at each coefficient; of a single part it is `logSize` over T.
+  private var logLeast: [Double]
+  private var leastShare = 0.0
   /// Σ T times the weighted mass beside each part's mode.
   private var spread = 0.0
 
@@ -184,9 +199,10 @@ private struct LogSpectrum {
   /// transform and of its rounding.
   var isConcentrated: Bool { spread < 1 }
 
-  init(length: Int) {
+  init(length: Int, parts: Int) {
     logSize = [Double](repeating: 0, count: length / 2 + 1)
     angle = logSize
+    logLeast = parts > 1 ? logSize : []
     self.length = length
   }
   private let length: Int
@@ -216,39 +232,54 @@ private struct LogSpectrum {
       circle[modulo(part.indices[i] - center)] += weighted[i]
     }
     let beside = weighted.indices.reduce(0) { $1 == mode ? $0 : $0 + weighted[$1] }
-    circle[0] -= beside
-    let size = circle.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    let (re, im) = transform.forward(circle)
+    // Less 1 at the mode, as the mode itself has 1 − `beside`.
+    var (re, im) = transform.forward(circle)
+    for i in re.indices { re[i] -= beside }
     let times = Double(count)
-    let floor = exp(-90 / times)
+    let floor = max(exp(-90 / times), 1e-300)
     for i in re.indices where logSize[i] > -45 {
       let excess = 2 * re[i] + re[i] * re[i] + im[i] * im[i]
-      guard 1 + excess > floor else {
+      let rest = 1 + re[i]
+      // Where little is left of 1, it is squared itself.
+      let square = excess > -0.5 ? 1 + excess : rest * rest + im[i] * im[i]
+      guard square > floor else {
         logSize[i] = -.infinity
         continue
       }
-      logSize[i] += 0.5 * times * log1p(excess)
+      let logSquare = excess > -0.5 ? log1p(excess) : log(square)
+      logSize[i] += 0.5 * times * logSquare
+      if !logLeast.isEmpty { logLeast[i] = min(logLeast[i], 0.5 * logSquare) }
       angle[i] += (times * atan2(im[i], 1 + re[i])).remainder(dividingBy: 2 * Double.pi)
     }
     offset = modulo(offset + modulo(count % length * modulo(center)))
     spread += times * beside
-    relativeError +=
-      times * (8e-16 * size * log2(Double(length)).squareRoot() + 4.5e-16 * min(1, beside))
+    leastShare = 1 / times
+    // Σ |x| of what is transformed is `beside`; a coefficient less `beside` is at most twice that, and
+    // its squares, sums, logarithm, angle and their multiples by T add at most 42 units of 2⁻⁵³ of it.
+    absoluteError += times * beside * (transform.relativeError + 42 * 0x1p-53)
   }
 
-  /// The composed transform, less 1 where it is concentrated, and the sum of its squared sizes over
-  /// all L coefficients.
-  func exponentiated() -> (re: [Double], im: [Double], energy: Double) {
+  /// The composed transform, less 1 where it is concentrated, the sum of its squared sizes over all L
+  /// coefficients, and that of what all parts but one step leave of them at most.
+  func exponentiated() -> (re: [Double], im: [Double], energy: Double, energyBeside: Double) {
     var re = [Double](repeating: 0, count: logSize.count)
     var im = re
     var energy = 0.0
+    var energyBeside = 0.0
     for i in logSize.indices where logSize[i] > -45 {
       let size = exp(logSize[i])
-      let half = sin(0.5 * angle[i])
-      re[i] = isConcentrated ? expm1(logSize[i]) - 2 * size * half * half : size * cos(angle[i])
+      if isConcentrated {
+        let half = sin(0.5 * angle[i])
+        re[i] = expm1(logSize[i]) - 2 * size * half * half
+      } else {
+        re[i] = size * cos(angle[i])
+      }
       im[i] = size * sin(angle[i])
-      energy += (i == 0 || i == logSize.count - 1 ? 1 : 2) * (re[i] * re[i] + im[i] * im[i])
+      let least = logLeast.isEmpty ? leastShare * logSize[i] : logLeast[i]
+      let times = i == 0 || i == logSize.count - 1 ? 1.0 : 2
+      energy += times * (re[i] * re[i] + im[i] * im[i])
+      energyBeside += times * exp(2 * min(0, logSize[i] - least))
     }
-    return (re, im, energy)
+    return (re, im, energy, energyBeside)
   }
 }

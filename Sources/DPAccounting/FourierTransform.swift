@@ -11,6 +11,19 @@ struct FourierTransform {
   private let cosines: [Double]
   private let negativeSines: [Double]
 
+  /// A proved bound on the rounding of one transform: of the error's 2-norm over that of the result,
+  /// and of a coefficient's error over Σ |x|.
+  ///
+  /// With u = 2⁻⁵³: a table entry is off by at most 2.6u (its angle of at most π/4 by 1.4u of itself,
+  /// sine and cosine by one place each), a complex product by √5 u more (Brent, Percival, Zimmermann 2007).
+  /// A pass of radix 4 adds twice, which moves a result by 2u of what is added, and multiplies once:
+  /// at most 6.9u for two binary digits of L, in both measures. Packing two real values into one
+  /// complex one adds a product and three sums. 3.5u for each digit and 5u leave room for terms of
+  /// second order.
+  ///
+  /// - SeeAlso: Higham 2002, "Accuracy and Stability of Numerical Algorithms", Theorem 24.2.
+  var relativeError: Double { 0x1p-53 * (3.5 * log2(Double(count)) + 5) }
+
   /// Computes the table.
   ///
   /// - Parameter count: A power of two, at least 8.

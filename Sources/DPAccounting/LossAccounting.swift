@@ -125,7 +125,7 @@ struct LossAccounting {
     }
     // The transform's length is a power of two: the spacing takes what room there is.
     let wanted = plan.span / spacing / 0.97
-    let bits = max(6, Int((log2(max(wanted, 1)) + 0.9).rounded(.down)))
+    let bits = max(6, Int((log2(max(wanted, 1)) + 0.8).rounded(.down)))
     let length = min(1 << bits, LossAccounting.largestWindow)
     spacing = max(plan.span / (0.97 * Double(length)), 0.5 * spacing)
     let share = 0.1 * min(1, fineness / 0.03)
@@ -166,10 +166,11 @@ struct LossAccounting {
     switch query {
     case .epsilon(let delta):
       guard infinite < delta else { return }
-      upper = min(
-        upper, cumulant.renyiEpsilon(logDelta: log(delta - infinite)).epsilon * (1 + 1e-9))
+      let (proved, tilt) = cumulant.renyiEpsilon(logDelta: log(delta - infinite))
+      upper = min(upper, proved * (1 + 1e-9) + cumulant.error(tilt) / tilt)
     case .delta(let epsilon):
-      let proved = exp(cumulant.renyiLogDelta(epsilon: epsilon).logDelta) * (1 + 1e-9)
+      let (logDelta, tilt) = cumulant.renyiLogDelta(epsilon: epsilon)
+      let proved = exp(logDelta + cumulant.error(tilt)) * (1 + 1e-9)
       upper = max(min(upper, infinite + proved), Double.leastNormalMagnitude)
     }
   }
@@ -225,7 +226,7 @@ private struct WindowPlan {
       largest = cumulant.renyiLogDelta(epsilon: epsilon).tilt
       place = epsilon
     }
-    let rounding = log(1e-15 * (20 + total * 20))
+    let rounding = log(1e-15 * (20 + total * 60))
     var best = Double.infinity
     for share in [0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] {
       let candidate = share * largest

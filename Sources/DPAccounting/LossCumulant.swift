@@ -2,15 +2,17 @@ import Foundation
 
 /// ln of the moment generating function of composed privacy losses, ln Σ P(ℓ) e^(tℓ).
 struct LossCumulant {
-  private let parts: [(losses: [Double], masses: [Double], count: Double)]
+  private let parts:
+    [(losses: [Double], masses: [Double], count: Double, infinite: Double, offset: Double)]
 
   /// Adds up the parts' cumulants.
   init(_ parts: [(distribution: LossDistribution, count: Int)]) {
     self.parts = parts.map { part in
-      let used = part.distribution.masses.indices.filter { part.distribution.masses[$0] > 0 }
-      let losses = part.distribution.losses
+      let (all, masses) = (part.distribution.losses, part.distribution.masses)
+      let used = masses.indices.filter { masses[$0] > 0 }
       return (
-        used.map { losses[$0] }, used.map { part.distribution.masses[$0] }, Double(part.count)
+        used.map { all[$0] }, used.map { masses[$0] }, Double(part.count),
+        part.distribution.infiniteMass, part.distribution.offset
       )
     }
   }
@@ -21,11 +23,51 @@ struct LossCumulant {
   }
 
   /// ln Σ m e^(tℓ) of one part; losses ascend.
+  ///
+  /// The sum carries what its additions lose, so that its error is that of its terms.
   static func one(_ losses: [Double], _ masses: [Double], _ t: Double) -> Double {
     let shift = max(0, max(t * (losses.first ?? 0), t * (losses.last ?? 0)) - 600)
     var sum = 0.0
-    for i in losses.indices { sum += masses[i] * exp(t * losses[i] - shift) }
+    var lost = 0.0
+    for i in losses.indices {
+      let term = masses[i] * exp(t * losses[i] - shift) - lost
+      let next = sum + term
+      lost = (next - sum) - term
+      sum = next
+    }
     return log(sum) + shift
+  }
+
+  /// A bound on the error of ``value(_:)``, of the weights m e^(tℓ − K) that it normalises, and of
+  /// the masses' own sum.
+  ///
+  /// With u = 2⁻⁵³, a term has the relative error u(|s| + 3|tℓ| + |tℓ − shift − K| + 4), s = t times
+  /// the offset: one rounding in each product and difference and one place in exp. The sum adds 3u,
+  /// the logarithm u|K|. What the masses' sum lacks to 1 is an error of theirs.
+  func error(_ t: Double) -> Double {
+    parts.reduce(0) { sum, part in
+      let k = LossCumulant.one(part.losses, part.masses, t)
+      let lacking = abs(LossCumulant.sum(part.masses) - 1 + part.infinite)
+      var size = 0.0
+      for i in part.losses.indices {
+        size += part.masses[i] * exp(t * part.losses[i] - k) * abs(t * part.losses[i])
+      }
+      let rounding = 16 + 2 * abs(t * part.offset) + 6 * size + 4 * abs(k)
+      return sum + part.count * (lacking + 0x1p-53 * rounding)
+    }
+  }
+
+  /// A sum that carries what its additions lose.
+  private static func sum(_ values: [Double]) -> Double {
+    var sum = 0.0
+    var lost = 0.0
+    for value in values {
+      let term = value - lost
+      let next = sum + term
+      lost = (next - sum) - term
+      sum = next
+    }
+    return sum
   }
 
   /// Mean and variance of the composed loss, each mass weighted by e^(tℓ).

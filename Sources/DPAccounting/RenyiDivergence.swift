@@ -9,6 +9,7 @@ import Foundation
 /// | case | divergence |
 /// |---|---|
 /// | q = 0 | 0 |
+/// | q > 0, too small for Double | the least normal number |
 /// | q = 1 | α / (2σ²), or 2α / σ² under `replace` |
 ///
 /// Source: Mironov, Talwar, Zhang 2019, "Rényi Differential Privacy of the Sampled Gaussian
@@ -48,7 +49,9 @@ enum RenyiDivergence {
       hasSum
       ? integerLogExcess(q, sigma, Int(order))
       : quadratureLogExcess(q, sigma, order, replace: replace)
-    return softplus(logExcess) / (order - 1) * roundingAllowance
+    // A step that is not perfectly private has a divergence, however small.
+    let divergence = softplus(logExcess) / (order - 1) * roundingAllowance
+    return max(divergence, Double.leastNormalMagnitude)
   }
 
   /// ln(A − 1) for an integer order, by the binomial sum whose terms are all positive.

@@ -165,4 +165,14 @@ struct GoldenCase {
     let mechanism = try PoissonSubsampledGaussian(samplingRate: 0.1, noiseMultiplier: 1)
     #expect(message { _ = try ComposedSteps(of: mechanism, count: -1) }.contains("-1"))
   }
+
+  /// The divergence of a rare step is about q², which underflows; it is still not perfectly private.
+  @Test(arguments: [1e-155, 1e-170, 1e-300], [NeighbouringRelation.zeroOut, .replace])
+  func rareStepsAreNotPerfectlyPrivate(rate: Double, relation: NeighbouringRelation) throws {
+    let step = try PoissonSubsampledGaussian(
+      samplingRate: rate, noiseMultiplier: 1, relation: relation)
+    #expect(RDPAccountant().divergences(of: step).allSatisfy { $0 > 0 })
+    let bounds = try RDPAccountant().delta(of: [ComposedSteps(of: step, count: 10)], epsilon: 1)
+    #expect(bounds.upper > 0)
+  }
 }
