@@ -35,6 +35,7 @@ let package = Package(
   platforms: [.macOS(.v26)],
   products: [
     .library(name: "FastDP", targets: ["FastDP"]),
+    .library(name: "DPCollectives", targets: ["DPCollectives"]),
     .executable(name: "fastdp", targets: ["FastDPCommand"]),
   ],
   dependencies: [

@@ -53,7 +53,7 @@ struct FaultTests {
   /// Ranks that do different things are told apart at once: other lengths, algorithms, operations.
   @Test(arguments: TestLink.allCases, 0..<4)
   func differentCallsAreTold(link: TestLink, kind: Int) throws {
-    let group = try link.group(2, ringBytes: 1 << 12, timeout: .seconds(20))
+    let group = try link.group(2, ringBytes: 1 << 12, timeout: .seconds(4))
     let results = RankThreads.results(2) { rank in
       let communicator = try group.communicator(rank)
       var vector = [Float](repeating: 1, count: kind == 0 && rank == 1 ? 65 : 64)
@@ -76,7 +76,7 @@ struct FaultTests {
   /// Direct sums notice other lengths too, short and long.
   @Test(arguments: [64, 5000])
   func directSumsNoticeOtherLengths(count: Int) throws {
-    let group = try TestLink.sharedMemory.group(2, timeout: .seconds(20))
+    let group = try TestLink.sharedMemory.group(2, timeout: .seconds(4))
     let results = RankThreads.results(2) { rank in
       let communicator = try group.communicator(rank)
       var vector = [Float](repeating: 1, count: count + rank)
