@@ -35,6 +35,7 @@ let package = Package(
   platforms: [.macOS(.v26)],
   products: [
     .library(name: "FastDP", targets: ["FastDP"]),
+    .library(name: "DPCollectives", targets: ["DPCollectives"]),
     .executable(name: "fastdp", targets: ["FastDPCommand"]),
   ],
   dependencies: [
@@ -44,7 +45,10 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
   targets: [
-    [.target(name: "CDPKernels", cSettings: [.treatAllWarnings(as: .error)])],
+    [
+      .target(name: "CDPKernels", cSettings: [.treatAllWarnings(as: .error)]),
+      .target(name: "CDPSystem", cSettings: [.treatAllWarnings(as: .error)]),
+    ],
     module("DPFiles"),
     module("DPKernels", ["CDPKernels"]),
     module("DPAccounting"),
@@ -52,6 +56,7 @@ let package = Package(
     module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
     module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
+    module("DPCollectives", ["DPKernels", "CDPSystem"]),
     module(
       "DPTraining",
       ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
@@ -66,7 +71,7 @@ let package = Package(
       .executableTarget(
         name: "FastDPCommand",
         dependencies: [
-          "FastDP", "DPFiles", "DPLedger",
+          "FastDP", "DPCollectives", "DPFiles", "DPLedger",
           .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
         ],
         swiftSettings: settings),

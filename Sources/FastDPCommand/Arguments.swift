@@ -1,4 +1,5 @@
 public import ArgumentParser
+package import DPCollectives
 public import FastDP
 
 extension NeighbouringRelation: ExpressibleByArgument {}
@@ -6,3 +7,4 @@ extension NoiseKind: ExpressibleByArgument {}
 extension OptimizerRule: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension Activation: ExpressibleByArgument {}
+extension RankProcesses.Link: ExpressibleByArgument {}

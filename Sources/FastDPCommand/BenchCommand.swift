@@ -5,7 +5,9 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measure this program's speed, alone or beside other systems.",
-    subcommands: [BenchTrainCommand.self, BenchPrivacyCommand.self])
+    subcommands: [
+      BenchTrainCommand.self, BenchPrivacyCommand.self, BenchAllReduceCommand.self,
+    ])
 }
 
 /// The middle of several timings.

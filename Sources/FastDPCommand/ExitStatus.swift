@@ -1,4 +1,5 @@
 import ArgumentParser
+import DPCollectives
 import DPLedger
 import FastDP
 
@@ -34,6 +35,7 @@ enum ExitStatus {
     case let error as ModelError:
       self = .status(
         error.code == .malformedFile ? ExitStatus.badData : ExitStatus.usage, "\(error)")
+    case let error as CollectiveError: self = .status(ExitStatus.code(of: error), "\(error)")
     case let error as LedgerError: self = .status(ExitStatus.code(of: error), "\(error)")
     default: self = ExitStatus.ofParser(error)
     }
@@ -45,6 +47,14 @@ enum ExitStatus {
     case .cannotCreate, .alreadyExists: cannotCreate
     case .inputOutput: inputOutput
     default: badData
+    }
+  }
+
+  private static func code(of error: CollectiveError) -> Int32 {
+    switch error.code {
+    case .invalidOption: usage
+    case .system: inputOutput
+    default: unavailable
     }
   }
 

@@ -28,7 +28,7 @@ struct FastDPCommand: ParsableCommand {
     subcommands: [
       DemoCommand.self, SchemaCommand.self, PrepareCommand.self, TrainCommand.self,
       EvaluateCommand.self, PredictCommand.self, PrivacyCommand.self, LedgerCommand.self,
-      BenchCommand.self,
+      BenchCommand.self, SimulateCommand.self,
     ])
 
   static func main() {

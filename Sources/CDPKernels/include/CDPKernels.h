@@ -98,4 +98,31 @@ typedef void (*cdp_optimizer_update)(
 /// A variant of ``cdp_optimizer_update``, indexed and named as those of ``cdp_normal_units``.
 cdp_optimizer_update cdp_optimizer_update_variant(int index);
 
+// MARK: - Sums of vectors
+
+/// The elements that vectors are summed in.
+enum {
+  CDP_FLOAT32 = 0,
+  CDP_FLOAT64 = 1,
+  CDP_INT32 = 2,
+  CDP_INT64 = 3,
+};
+
+/// Adds `count` elements of `from` to those of `into`, which do not overlap; integers wrap.
+typedef void (*cdp_add)(void *into, const void *from, size_t count);
+
+/// The fastest ``cdp_add`` that this processor can run; NULL where there is no such element.
+cdp_add cdp_add_function(int element);
+
+/// Folds vectors from left to right, ((v0 + v1) + v2) + ..., and writes the sum to several places.
+///
+/// `vectors` are 1 or more sources of `count` elements, `results` 0 or more targets; a target may be
+/// one of the sources, otherwise nothing overlaps. Integers wrap.
+typedef void (*cdp_fold)(
+    const void *const *vectors, size_t vector_count, void *const *results, size_t result_count,
+    size_t count);
+
+/// The fastest ``cdp_fold`` that this processor can run; NULL where there is no such element.
+cdp_fold cdp_fold_function(int element);
+
 #endif

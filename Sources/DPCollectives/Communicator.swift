@@ -1,0 +1,334 @@
+internal import DPKernels
+
+/// A group of ranks that compute together: one value per rank, used by one thread at a time.
+///
+/// All ranks call the same operations in the same order. Every wait ends by the deadline at the
+/// latest; after an error the group is dead, and every later call throws ``CollectiveError/Code/broken``.
+@safe public final class Communicator {
+  /// This rank, in 0..<ranks.
+  public let rank: Int
+  /// Ranks of the group.
+  public let ranks: Int
+  /// How long an operation may wait.
+  public var timeout: Duration
+  /// Which algorithm is used for which lengths, where a call names none.
+  public var algorithms: AlgorithmTable {
+    didSet { unsafe state.pointee.recent = nil }
+  }
+  /// The host of each rank.
+  public let hosts: [Int]
+
+  private let engine: Engine
+
+  /// What does the work.
+  private enum Engine {
+    case messages(Executor)
+    case memory(Executor, DirectMemory, SharedRegion, RegionLayout)
+    case mpi(MPIGroup)
+  }
+
+  // SAFETY: allocated by this object, and behind a pointer because a short operation is short
+  // beside the checks of a class's variables.
+  private let state: UnsafeMutablePointer<State>
+
+  /// What changes.
+  private struct State {
+    var reserved = 0
+    var sequence: UInt64 = 0
+    var failure: CollectiveError?
+    var plans: [PlanKey: Plan] = [:]
+    var recent: (call: Call, plan: Plan)?
+    var barrier: Plan?
+  }
+
+  /// A call, in a form that is compared in no time.
+  private struct Call: Equatable {
+    let operation: OperationKind
+    /// The algorithm's number or the root; -1 for none.
+    let detail: Int
+    let count: Int
+    let element: ElementKind
+  }
+
+  /// What a schedule depends on.
+  private struct PlanKey: Hashable {
+    let collective: Schedule.Collective
+    let count: Int
+    let element: ElementKind
+  }
+
+  /// How an operation is done.
+  private enum Work {
+    case messages(RankSchedule, Executor)
+    case directSum(DirectMemory)
+    case directBarrier(DirectMemory)
+    case mpi(MPIGroup, Schedule.Collective)
+  }
+
+  /// An operation that is ready to run.
+  private final class Plan {
+    let work: Work
+    let kind: OperationKind
+    let fingerprint: UInt64
+    let element: ElementKind
+    let sum: VectorSum
+
+    init(_ work: Work, kind: OperationKind, fingerprint: UInt64, element: ElementKind) {
+      self.work = work
+      self.kind = kind
+      self.fingerprint = fingerprint
+      self.element = element
+      sum = element.sum
+    }
+  }
+
+  /// A group over any transport.
+  package init(
+    _ transport: any Transport, hosts: [Int]? = nil, generation: UInt32 = 0,
+    timeout: Duration = .seconds(30)
+  ) {
+    rank = transport.rank
+    ranks = transport.ranks
+    self.hosts = hosts ?? Array(0..<transport.ranks)
+    self.timeout = timeout
+    algorithms = AlgorithmTable(always: .circulant)
+    engine = .messages(Executor(transport, generation: generation))
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: State())
+  }
+
+  /// A group of one host, in memory that its ranks share.
+  package init(
+    _ region: SharedRegion, _ layout: RegionLayout, rank: Int, generation: UInt32 = 0,
+    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30)
+  ) {
+    let transport = RegionTransport(region, layout, rank: rank, policy: policy)
+    self.rank = rank
+    ranks = layout.ranks
+    hosts = Array(repeating: 0, count: layout.ranks)
+    self.timeout = timeout
+    algorithms = AlgorithmTable(always: .direct)
+    engine = .memory(
+      Executor(transport, generation: generation), DirectMemory(region, layout, transport), region,
+      layout)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: State())
+  }
+
+  /// The group of ranks that mpirun has started, over the system's Open MPI.
+  ///
+  /// MPI chooses its own algorithms, and waits without a deadline.
+  ///
+  /// - Returns: This rank's communicator.
+  /// - Throws: ``CollectiveError`` where there is no Open MPI, or where it cannot start.
+  public static func overMPI() throws(CollectiveError) -> Communicator {
+    Communicator(try MPIGroup())
+  }
+
+  private init(_ group: MPIGroup) {
+    rank = group.rank
+    ranks = group.ranks
+    hosts = Array(0..<group.ranks)
+    timeout = .seconds(30)
+    algorithms = AlgorithmTable(always: .circulant)
+    engine = .mpi(group)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: State())
+  }
+
+  deinit {
+    unsafe state.deinitialize(count: 1)
+    unsafe state.deallocate()
+  }
+
+  /// Whether ranks share memory, so that `direct` can be used.
+  public var sharesMemory: Bool { if case .memory = engine { true } else { false } }
+
+  /// Gives every rank the sum of all ranks' vectors, with the same bits.
+  ///
+  /// - Parameters:
+  ///   - vector: This rank's terms; replaced by the sums. Of the same length on all ranks.
+  ///   - algorithm: How; nil to choose by ``algorithms``.
+  /// - Throws: ``CollectiveError``.
+  /// - Complexity: See ``AllReduceAlgorithm``. Nothing is allocated from the second call on that has
+  ///   the same length and algorithm.
+  @inlinable
+  public func allReduce<Element: CollectiveElement>(
+    _ vector: inout MutableSpan<Element>, by algorithm: AllReduceAlgorithm? = nil
+  ) throws(CollectiveError) {
+    try run(.allReduce, algorithm.map { Int($0.rawValue) } ?? -1, &vector)
+  }
+
+  /// Leaves the sums of one chunk at each rank: chunk r of the vector cut into `ranks` parts.
+  ///
+  /// - Parameter vector: This rank's terms; what lies outside its chunk is undefined afterwards.
+  /// - Returns: The chunk that this rank has the sums of.
+  /// - Throws: ``CollectiveError``.
+  @inlinable
+  public func reduceScatter<Element: CollectiveElement>(
+    _ vector: inout MutableSpan<Element>
+  ) throws(CollectiveError) -> Range<Int> {
+    let count = vector.count
+    try run(.reduceScatter, -1, &vector)
+    return chunk(of: count)
+  }
+
+  /// Gives every rank all chunks: chunk r of the vector comes from rank r.
+  ///
+  /// - Parameter vector: This rank's chunk in its place; the rest is overwritten.
+  /// - Throws: ``CollectiveError``.
+  @inlinable
+  public func allGather<Element: CollectiveElement>(
+    _ vector: inout MutableSpan<Element>
+  ) throws(CollectiveError) {
+    try run(.allGather, -1, &vector)
+  }
+
+  /// Gives every rank the root's vector.
+  ///
+  /// - Parameters:
+  ///   - vector: The vector at the root; overwritten elsewhere. Of the same length on all ranks.
+  ///   - root: The rank whose vector it is.
+  /// - Throws: ``CollectiveError``.
+  @inlinable
+  public func broadcast<Element: CollectiveElement>(
+    _ vector: inout MutableSpan<Element>, from root: Int
+  ) throws(CollectiveError) {
+    guard root >= 0, root < ranks else {
+      throw CollectiveError(.invalidOption, "root is \(root); it must be in 0..<\(ranks)")
+    }
+    try run(.broadcast, root, &vector)
+  }
+
+  /// Waits until all ranks have called it.
+  ///
+  /// - Throws: ``CollectiveError``.
+  public func barrier() throws(CollectiveError) {
+    var tokens: (Int32, Int32) = (0, 0)
+    let plan = barrierPlan
+    // SAFETY: the two integers lie behind each other and live through the call.
+    try unsafe withUnsafeMutableBytes(of: &tokens) { bytes throws(CollectiveError) in
+      guard let base = bytes.baseAddress else { return }
+      try unsafe run(plan, base, count: 2)
+    }
+  }
+
+  /// The chunk of a vector that this rank owns in ``reduceScatter(_:)`` and ``allGather(_:)``.
+  ///
+  /// - Parameter count: The vector's length.
+  /// - Returns: Its indices.
+  public func chunk(of count: Int) -> Range<Int> { Chunks(0..<count, parts: ranks)[rank] }
+
+  /// Takes memory of this rank's part of the shared region; nil where there is no such region.
+  func reserve(
+    _ byteCount: Int
+  ) throws(CollectiveError) -> (address: UnsafeMutableRawPointer, region: SharedRegion)? {
+    guard case .memory(_, _, let region, let layout) = engine else { return nil }
+    let left = unsafe layout.vectorBytes - state.pointee.reserved
+    guard byteCount <= left else {
+      throw CollectiveError(
+        .invalidOption,
+        "a vector of \(byteCount) bytes does not fit the \(left) bytes of shared memory that are "
+          + "left; start the group with more")
+    }
+    defer { unsafe state.pointee.reserved += byteCount.roundedUp(to: 128) }
+    return unsafe (region.base + layout.vectors(rank) + state.pointee.reserved, region)
+  }
+
+  @inlinable
+  func run<Element: CollectiveElement>(
+    _ operation: OperationKind, _ detail: Int, _ vector: inout MutableSpan<Element>
+  ) throws(CollectiveError) {
+    let count = vector.count
+    // SAFETY: the vector is borrowed exclusively through the call; only its elements are touched.
+    try unsafe vector.withUnsafeMutableBytes { bytes throws(CollectiveError) in
+      guard bytes.count > 0, let base = bytes.baseAddress else { return }
+      try unsafe run(operation, detail, base, count: count, Element.kind)
+    }
+  }
+
+  @usableFromInline
+  func run(
+    _ operation: OperationKind, _ detail: Int, _ vector: UnsafeMutableRawPointer, count: Int,
+    _ element: ElementKind
+  ) throws(CollectiveError) {
+    let plan = plan(Call(operation: operation, detail: detail, count: count, element: element))
+    try unsafe run(plan, vector, count: count)
+  }
+
+  private func run(
+    _ plan: Plan, _ vector: UnsafeMutableRawPointer, count: Int
+  ) throws(CollectiveError) {
+    if let failure = unsafe state.pointee.failure {
+      throw CollectiveError(
+        .broken, "the group of ranks is broken since: \(failure.message)", peer: failure.peer)
+    }
+    guard ranks > 1 else { return }
+    unsafe state.pointee.sequence &+= 1
+    let operation = unsafe Operation(
+      kind: plan.kind, sequence: state.pointee.sequence, fingerprint: plan.fingerprint,
+      timeout: timeout)
+    do {
+      switch plan.work {
+      case .messages(let schedule, let executor):
+        try unsafe executor.run(schedule, on: vector, sum: plan.sum, operation)
+      case .directSum(let memory):
+        try unsafe memory.allReduce(vector, count: count, sum: plan.sum, operation)
+      case .directBarrier(let memory): try memory.barrier(operation)
+      case .mpi(let group, let collective):
+        try unsafe group.run(collective, vector, count: count, plan.element)
+      }
+    } catch {
+      unsafe state.pointee.failure = error
+      throw error
+    }
+  }
+
+  private func plan(_ call: Call) -> Plan {
+    if let recent = unsafe state.pointee.recent, recent.call == call { return recent.plan }
+    let key = PlanKey(
+      collective: collective(call), count: call.count, element: call.element)
+    let plan = unsafe state.pointee.plans[key] ?? makePlan(key, call.operation)
+    unsafe state.pointee.plans[key] = plan
+    unsafe state.pointee.recent = (call, plan)
+    return plan
+  }
+
+  /// Kept apart, since programs call it between operations of other kinds.
+  private var barrierPlan: Plan {
+    if let plan = unsafe state.pointee.barrier { return plan }
+    let plan = makePlan(PlanKey(collective: .barrier, count: 2, element: .int32), .barrier)
+    unsafe state.pointee.barrier = plan
+    return plan
+  }
+
+  private func collective(_ call: Call) -> Schedule.Collective {
+    switch call.operation {
+    case .allReduce:
+      let named = AllReduceAlgorithm.allCases.first { Int($0.rawValue) == call.detail }
+      let byteCount = call.count * call.element.byteCount
+      return .allReduce(named ?? algorithms.algorithm(forBytes: byteCount))
+    case .reduceScatter: return .reduceScatter
+    case .allGather: return .allGather
+    case .broadcast: return .broadcast(root: call.detail)
+    case .barrier: return .barrier
+    }
+  }
+
+  private func makePlan(_ key: PlanKey, _ kind: OperationKind) -> Plan {
+    let schedule = Schedule(key.collective, ranks: ranks, count: key.count, hosts: hosts)
+    return Plan(
+      work(key.collective, schedule), kind: kind,
+      fingerprint: schedule.fingerprint(key.element), element: key.element)
+  }
+
+  private func work(_ collective: Schedule.Collective, _ schedule: Schedule) -> Work {
+    switch (engine, collective) {
+    case (.mpi(let group), _): .mpi(group, collective)
+    case (.memory(_, let memory, _, _), .barrier): .directBarrier(memory)
+    case (.memory(_, let memory, _, _), .allReduce(.direct)): .directSum(memory)
+    case (.memory(let executor, _, _, _), _), (.messages(let executor), _):
+      .messages(schedule.rank(rank), executor)
+    }
+  }
+}

@@ -1,0 +1,243 @@
+internal import DPKernels
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// Sums without messages: ranks of a host look at each other's vectors.
+///
+/// Short vectors are copied to slots that alternate between two banks; a rank goes on when it has
+/// seen all others' slots. It cannot be two operations ahead, since it needs theirs in between, so
+/// no slot is overwritten that someone still reads. There is one wait, and no system call where
+/// everybody comes soon.
+///
+/// Long vectors are summed where they lie: when all have come, each rank folds a slice of all
+/// vectors in order of ranks and writes the sum to all of them; then all wait once more. Vectors
+/// outside the shared memory go through a staging place, part by part.
+@safe final class DirectMemory {
+  private let rank: Int
+  private let ranks: Int
+  private let region: SharedRegion
+  private let layout: RegionLayout
+  private let policy: WaitPolicy
+  private let transport: any Transport
+  // SAFETY: `base` is the region's, in which the layout's offsets lie; the others were allocated by
+  // this object, and are behind pointers because an operation is short beside the checks of a
+  // class's variables.
+  private let base: UnsafeMutableRawPointer
+  private let sources: UnsafeMutableBufferPointer<UnsafeRawPointer?>
+  private let targets: UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>
+  private let counts: UnsafeMutablePointer<Counts>
+
+  /// What this rank has counted so far.
+  private struct Counts {
+    var slots: UInt32 = 0
+    var phases: UInt32 = 0
+  }
+
+  /// Where a rank puts a short vector.
+  @safe private struct Slot {
+    // SAFETY: `RegionLayout.slotBytes` behind 16 others, in a region that the owner keeps alive.
+    let word: SharedWord
+    let base: UnsafeMutableRawPointer
+
+    init(_ base: UnsafeMutableRawPointer) {
+      unsafe word = SharedWord(base)
+      unsafe self.base = unsafe base
+    }
+
+    var fingerprint: UInt64 {
+      get { unsafe base.load(fromByteOffset: 8, as: UInt64.self) }
+      nonmutating set { unsafe base.storeBytes(of: newValue, toByteOffset: 8, as: UInt64.self) }
+    }
+
+    var payload: UnsafeMutableRawPointer { unsafe base + 16 }
+  }
+
+  init(_ region: SharedRegion, _ layout: RegionLayout, _ transport: any Transport) {
+    rank = transport.rank
+    ranks = layout.ranks
+    policy = transport.policy
+    self.region = region
+    self.layout = layout
+    self.transport = transport
+    unsafe base = region.base
+    unsafe counts = .allocate(capacity: 1)
+    unsafe counts.initialize(to: Counts())
+    unsafe sources = .allocate(capacity: layout.ranks)
+    unsafe targets = .allocate(capacity: layout.ranks)
+  }
+
+  deinit {
+    unsafe counts.deallocate()
+    unsafe sources.deallocate()
+    unsafe targets.deallocate()
+  }
+
+  private func slot(_ rank: Int, _ bank: Int) -> Slot {
+    unsafe Slot(base + layout.slot(rank, bank: bank))
+  }
+
+  private func phase(of rank: Int) -> SharedWord { unsafe SharedWord(base + layout.phase(rank)) }
+
+  private func sleepers(of rank: Int) -> SharedWord {
+    unsafe SharedWord(base + layout.sleepers(rank))
+  }
+
+  /// The longest vector that is best copied, in bytes.
+  static let shortBytes = 1024
+
+  /// Sums `count` elements of all ranks into `vector`.
+  func allReduce(
+    _ vector: UnsafeMutableRawPointer, count: Int, sum: VectorSum, _ operation: Operation
+  ) throws(CollectiveError) {
+    let byteCount = count * sum.element.byteCount
+    if byteCount <= DirectMemory.shortBytes {
+      return try unsafe sumBySlots(vector, count: count, sum: sum, operation)
+    }
+    let place = unsafe UnsafeRawPointer(vector) - UnsafeRawPointer(base)
+    let own = layout.vectors(rank)..<layout.vectors(rank + 1)
+    if own.contains(place), place + byteCount <= own.upperBound {
+      return try sumInPlace(at: place, count: count, sum: sum, operation)
+    }
+    try unsafe sumByStaging(vector, count: count, sum: sum, operation)
+  }
+
+  private func sumBySlots(
+    _ vector: UnsafeMutableRawPointer, count: Int, sum: VectorSum, _ operation: Operation
+  ) throws(CollectiveError) {
+    unsafe counts.pointee.slots &+= 1
+    let slotCount = unsafe counts.pointee.slots
+    let bank = Int(slotCount & 1)
+    let own = slot(rank, bank)
+    unsafe own.payload.copyMemory(from: vector, byteCount: count * sum.element.byteCount)
+    own.fingerprint = operation.fingerprint
+    own.word.publish(slotCount)
+    for peer in 0..<ranks {
+      let slot = slot(peer, bank)
+      unsafe sources[peer] = UnsafeRawPointer(slot.payload)
+      guard peer != rank else { continue }
+      try wait(for: peer, slot.word, slotCount, own: own.word, operation)
+      guard slot.fingerprint == operation.fingerprint else { throw mismatch(peer, operation) }
+    }
+    unsafe targets[0] = vector
+    unsafe sum.fold(
+      UnsafeBufferPointer(sources), into: .init(rebasing: targets[..<1]), count: count)
+    wake(own.word)
+  }
+
+  private func sumByStaging(
+    _ vector: UnsafeMutableRawPointer, count: Int, sum: VectorSum, _ operation: Operation
+  ) throws(CollectiveError) {
+    let size = sum.element.byteCount
+    let place = layout.staging(rank)
+    let staging = unsafe base + place
+    for start in stride(from: 0, to: count, by: RegionLayout.stagingBytes / size) {
+      let part = min(RegionLayout.stagingBytes / size, count - start)
+      let here = unsafe vector + start * size
+      unsafe staging.copyMemory(from: here, byteCount: part * size)
+      try sumInPlace(at: place, count: part, sum: sum, operation)
+      unsafe here.copyMemory(from: staging, byteCount: part * size)
+    }
+  }
+
+  /// Sums vectors that lie in the region.
+  private func sumInPlace(
+    at place: Int, count: Int, sum: VectorSum, _ operation: Operation
+  ) throws(CollectiveError) {
+    let size = sum.element.byteCount
+    let block = unsafe base + layout.phase(rank)
+    unsafe block.storeBytes(of: place, toByteOffset: 8, as: Int.self)
+    unsafe block.storeBytes(of: operation.fingerprint, toByteOffset: 16, as: UInt64.self)
+    try meet(operation)
+    // Slices begin at multiples of 128 bytes, so that no two ranks write to one line.
+    let lines = Chunks(0..<(count * size).dividedUp(by: 128), parts: ranks)[rank]
+    let start = min(count, lines.lowerBound * 128 / size)
+    let end = min(count, lines.upperBound * 128 / size)
+    for peer in 0..<ranks {
+      let vector = try unsafe base + self.place(of: peer, count * size, operation)
+      unsafe targets[peer] = vector + start * size
+      unsafe sources[peer] = UnsafeRawPointer(vector + start * size)
+    }
+    unsafe sum.fold(
+      UnsafeBufferPointer(sources), into: UnsafeBufferPointer(targets), count: end - start)
+    try meet(operation)
+  }
+
+  /// Where a peer that has come says its vector is.
+  private func place(
+    of peer: Int, _ byteCount: Int, _ operation: Operation
+  ) throws(CollectiveError) -> Int {
+    let block = unsafe base + layout.phase(peer)
+    guard unsafe block.load(fromByteOffset: 16, as: UInt64.self) == operation.fingerprint else {
+      throw mismatch(peer, operation)
+    }
+    let place = unsafe block.load(fromByteOffset: 8, as: Int.self)
+    guard place >= layout.staging(0), place <= layout.byteCount - byteCount else {
+      throw mismatch(peer, operation)
+    }
+    return place
+  }
+
+  /// Waits until all ranks have come here.
+  private func meet(_ operation: Operation) throws(CollectiveError) {
+    unsafe counts.pointee.phases &+= 1
+    let phase = unsafe counts.pointee.phases
+    let own = self.phase(of: rank)
+    own.publish(phase)
+    for peer in 0..<ranks where peer != rank {
+      try wait(for: peer, self.phase(of: peer), phase, own: own, operation)
+    }
+    wake(own)
+  }
+
+  /// Waits until no rank is missing.
+  func barrier(_ operation: Operation) throws(CollectiveError) { try meet(operation) }
+
+  /// Waits until a peer's word has come to a count.
+  private func wait(
+    for peer: Int, _ word: SharedWord, _ target: UInt32, own: SharedWord, _ operation: Operation
+  ) throws(CollectiveError) {
+    for _ in 0..<policy.looks {
+      if word.hasReached(target) { return }
+      relax()
+    }
+    try waitLong(for: peer, word, target, own: own, operation)
+  }
+
+  @inline(never)
+  private func waitLong(
+    for peer: Int, _ word: SharedWord, _ target: UInt32, own: SharedWord, _ operation: Operation
+  ) throws(CollectiveError) {
+    wake(own)
+    for _ in 0..<policy.yields {
+      if word.hasReached(target) { return }
+      sched_yield()
+    }
+    let deadline = Deadline(after: operation.timeout)
+    while true {
+      sleepers(of: peer).add(1)
+      defer { sleepers(of: peer).subtractOne() }
+      let seen = word.orderedValue
+      if Int32(bitPattern: seen &- target) >= 0 { return }
+      let left = deadline.left
+      guard left > 0 else { throw CollectiveError.late(peer, transport, operation.name) }
+      word.sleep(while: seen, for: min(left, 100_000_000))
+    }
+  }
+
+  /// Wakes those who sleep on a word that this rank has published.
+  private func wake(_ own: SharedWord) {
+    if sleepers(of: rank).valueAfterStores > 0 { own.wake() }
+  }
+
+  private func mismatch(_ peer: Int, _ operation: Operation) -> CollectiveError {
+    CollectiveError(
+      .mismatch,
+      "rank \(peer) (\(transport.name(of: peer))) does not do what rank \(rank) does in "
+        + "\(operation.name): its kind, length or element differs; all ranks must call the same "
+        + "operations in the same order", peer: peer)
+  }
+}

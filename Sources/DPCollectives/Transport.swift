@@ -1,0 +1,39 @@
+#if canImport(Glibc)
+package import Glibc
+#else
+package import Darwin
+#endif
+
+/// Streams of bytes between one rank and its peers, which never block.
+///
+/// Bytes from one rank to another arrive in order and once; what they mean is for the frames above.
+/// Whoever waits does so by ``park(_:sending:receiving:for:)``, never inside a transfer, so that
+/// deadlines hold and both directions go on.
+package protocol Transport: AnyObject {
+  /// This rank.
+  var rank: Int { get }
+  /// Ranks of the group.
+  var ranks: Int { get }
+  /// How to wait here.
+  var policy: WaitPolicy { get }
+  /// A peer's name for people: its host.
+  func name(of peer: Int) -> String
+  /// Something that changes when a transfer may have become possible.
+  var ticket: UInt32 { get }
+  /// Takes bytes for a peer.
+  ///
+  /// - Returns: How many it took; 0 where none can go now.
+  func send(
+    _ parts: UnsafeMutableBufferPointer<iovec>, to peer: Int
+  ) throws(CollectiveError) -> Int
+  /// Gives bytes from a peer.
+  ///
+  /// - Returns: How many came; 0 where none are there now.
+  func receive(
+    _ parts: UnsafeMutableBufferPointer<iovec>, from peer: Int
+  ) throws(CollectiveError) -> Int
+  /// Sleeps until a transfer may be possible that was not when the ticket was taken; may wake early.
+  func park(
+    _ ticket: UInt32, sending: [Int], receiving: [Int], for nanoseconds: Int64
+  ) throws(CollectiveError)
+}

@@ -1,0 +1,146 @@
+import DPCollectives
+import Testing
+
+/// Whole operations over every transport: what runs is what was proved.
+struct CommunicatorTests {
+  static let counts = [0, 1, 2, 7, 8, 9, 67, 1009]
+
+  /// For 1 to 8 ranks and awkward lengths, all algorithms give all ranks the bits that the checker
+  /// predicts, from inputs whose every sum rounds.
+  @Test(arguments: TestLink.allCases, 1...8)
+  func bitsAreThoseThatWereProved(link: TestLink, ranks: Int) throws {
+    let group = try link.group(ranks)
+    let algorithms = AllReduceAlgorithm.allCases.filter {
+      link == .sharedMemory || $0.sendsMessages
+    }
+    let inputs = CommunicatorTests.counts.map { count in
+      var random = Inputs(seed: UInt64(ranks * 1000 + count))
+      return (0..<ranks).map { _ in random.floats(count) }
+    }
+    let results = try RankThreads.run(ranks) { rank in
+      let communicator = try group.communicator(rank)
+      return try algorithms.map { algorithm in
+        try inputs.map { vectors in
+          var own = vectors[rank]
+          var span = own.mutableSpan
+          try communicator.allReduce(&span, by: algorithm)
+          return own.map(\.bitPattern)
+        }
+      }
+    }
+    for (index, algorithm) in algorithms.enumerated() {
+      for (place, count) in CommunicatorTests.counts.enumerated() {
+        let hosts = link == .sharedMemory ? Array(repeating: 0, count: ranks) : nil
+        let proof = try ScheduleChecker.check(
+          Schedule(.allReduce(algorithm), ranks: ranks, count: count, hosts: hosts))
+        for rank in 0..<ranks {
+          let bits = proof.predict(rank: rank, inputs[place], adding: +).map(\.bitPattern)
+          #expect(results[rank][index][place] == bits, "\(algorithm) \(rank) \(count)")
+        }
+      }
+    }
+  }
+
+  /// Integers have one sum, whatever the algorithm: they wrap.
+  @Test(arguments: TestLink.allCases, [1, 2, 3, 5, 8])
+  func integersHaveOneSum(link: TestLink, ranks: Int) throws {
+    let group = try link.group(ranks)
+    var random = Inputs(seed: 7)
+    let inputs = (0..<ranks).map { _ in random.integers(301) }
+    let sums = (0..<301).map { index in inputs.reduce(0) { $0 &+ $1[index] } }
+    let small = inputs.map { $0.map { Int32(truncatingIfNeeded: $0) } }
+    let smallSums = (0..<301).map { index in small.reduce(0) { $0 &+ $1[index] } }
+    let agree = try RankThreads.run(ranks) { rank in
+      let communicator = try group.communicator(rank)
+      return try AllReduceAlgorithm.allCases.filter {
+        $0.sendsMessages || communicator.sharesMemory
+      }
+      .allSatisfy { algorithm in
+        var own = inputs[rank]
+        var span = own.mutableSpan
+        try communicator.allReduce(&span, by: algorithm)
+        var ownSmall = small[rank]
+        var smallSpan = ownSmall.mutableSpan
+        try communicator.allReduce(&smallSpan, by: algorithm)
+        return own == sums && ownSmall == smallSums
+      }
+    }
+    #expect(agree.allSatisfy { $0 })
+  }
+
+  /// Doubles, broadcast, all-gather, reduce-scatter and barrier, one after the other.
+  @Test(arguments: TestLink.allCases, [1, 2, 3, 5, 8])
+  func otherOperationsWork(link: TestLink, ranks: Int) throws {
+    let group = try link.group(ranks, ringBytes: 1 << 12)
+    var random = Inputs(seed: 9)
+    let inputs = (0..<ranks).map { _ in random.integers(9001) }
+    let sums = (0..<9001).map { index in inputs.reduce(0) { $0 &+ $1[index] } }
+    let agree = try RankThreads.run(ranks) { rank in
+      let communicator = try group.communicator(rank)
+      var own = inputs[rank]
+      var span = own.mutableSpan
+      let chunk = try communicator.reduceScatter(&span)
+      guard own[chunk] == sums[chunk] else { return false }
+      try communicator.barrier()
+      var gathered = own
+      var gatheredSpan = gathered.mutableSpan
+      try communicator.allGather(&gatheredSpan)
+      guard gathered == sums else { return false }
+      for root in 0..<ranks {
+        for count in [1, 9001] {
+          var vector = Array(inputs[rank].prefix(count))
+          var vectorSpan = vector.mutableSpan
+          try communicator.broadcast(&vectorSpan, from: root)
+          guard vector == Array(inputs[root].prefix(count)) else { return false }
+        }
+      }
+      var halves = [Double](repeating: 0.5, count: 3)
+      var halvesSpan = halves.mutableSpan
+      try communicator.allReduce(&halvesSpan)
+      return halves.allSatisfy { $0 == Double(ranks) / 2 }
+    }
+    #expect(agree.allSatisfy { $0 })
+  }
+
+  /// Hierarchical sums over hosts of different sizes have the bits that were proved.
+  @Test func hierarchicalRunsAsProved() throws {
+    let hosts = [0, 0, 0, 1, 1, 2]
+    var random = Inputs(seed: 3)
+    let inputs = hosts.map { _ in random.floats(103) }
+    let proof = try ScheduleChecker.check(
+      Schedule(.allReduce(.hierarchical), ranks: 6, count: 103, hosts: hosts))
+    let group = try TestLink.memory.group(6, hosts: hosts)
+    let results = try RankThreads.run(6) { rank in
+      var own = inputs[rank]
+      var span = own.mutableSpan
+      try group.communicator(rank).allReduce(&span, by: .hierarchical)
+      return own
+    }
+    for rank in 0..<6 { #expect(results[rank] == proof.predict(rank: rank, inputs, adding: +)) }
+  }
+
+  /// Long vectors, in shared memory and outside it, go through every way of direct sums.
+  @Test(arguments: [2, 3, 5])
+  func longVectorsSumDirectly(ranks: Int) throws {
+    let count = 700_001
+    let group = try TestLink.sharedMemory.group(ranks, vectorBytes: 4 * count)
+    let agree = try RankThreads.run(ranks) { rank in
+      let communicator = try group.communicator(rank)
+      var outside = (0..<count).map { Float($0 % 1000 + rank) }
+      var outsideSpan = outside.mutableSpan
+      try communicator.allReduce(&outsideSpan)
+      let inside = try communicator.makeVector(of: Float.self, count: count)
+      inside.withMutableSpan { for index in 0..<count { $0[index] = Float(index % 1000 + rank) } }
+      try inside.withMutableSpan { span throws(CollectiveError) in
+        try communicator.allReduce(&span)
+      }
+      let terms = ranks * (ranks - 1) / 2
+      let expected = (0..<count).map { Float($0 % 1000 * ranks + terms) }
+      return outside == expected
+        && inside.withMutableSpan { span in
+          (0..<count).allSatisfy { span[$0] == expected[$0] }
+        }
+    }
+    #expect(agree.allSatisfy { $0 })
+  }
+}

@@ -1,0 +1,104 @@
+import DPCollectives
+import Foundation
+
+/// Runs ranks as threads of this process.
+enum RankThreads {
+  /// What threads leave behind, behind a lock.
+  private final class Box<Value>: @unchecked Sendable {
+    // Sendable: every access holds the lock.
+    private let lock = NSLock()
+    private var results: [Int: Result<Value, any Error>] = [:]
+
+    func put(_ rank: Int, _ result: Result<Value, any Error>) {
+      lock.withLock { results[rank] = result }
+    }
+
+    func all() -> [Int: Result<Value, any Error>] { lock.withLock { results } }
+  }
+
+  /// Runs a body for every rank, each in a thread of its own, and waits for all.
+  static func results<Value: Sendable>(
+    _ ranks: Int, _ body: @escaping @Sendable (Int) throws -> Value
+  ) -> [Result<Value, any Error>] {
+    let box = Box<Value>()
+    let group = DispatchGroup()
+    for rank in 0..<ranks {
+      group.enter()
+      Thread.detachNewThread {
+        box.put(rank, Result { try body(rank) })
+        group.leave()
+      }
+    }
+    group.wait()
+    let all = box.all()
+    return (0..<ranks).compactMap { all[$0] }
+  }
+
+  /// Sends bytes on a socket, past every transport.
+  static func write(_ bytes: [UInt8], to socket: Int32) {
+    FileHandle(fileDescriptor: socket).write(Data(bytes))
+  }
+
+  /// The results of all ranks, or the first error.
+  static func run<Value: Sendable>(
+    _ ranks: Int, _ body: @escaping @Sendable (Int) throws -> Value
+  ) throws -> [Value] {
+    try results(ranks, body).map { try $0.get() }
+  }
+}
+
+/// Something that threads wait for.
+struct Latch: Sendable {
+  private let semaphore = DispatchSemaphore(value: 0)
+
+  /// Says that it has happened once more.
+  func signal() { semaphore.signal() }
+
+  /// Waits until it has happened so often.
+  func wait(for count: Int) { for _ in 0..<count { semaphore.wait() } }
+}
+
+/// Ranks that can talk: what a test names a transport by.
+enum TestLink: String, CaseIterable, CustomStringConvertible {
+  /// Memory of this process.
+  case memory
+  /// A memory file.
+  case sharedMemory
+  /// Connections on the loopback interface.
+  case tcp
+
+  var description: String { rawValue }
+
+  /// A group of ranks; small rings, so that messages come in pieces.
+  func group(
+    _ ranks: Int, ringBytes: Int = 1 << 9, vectorBytes: Int = 0, hosts: [Int]? = nil,
+    timeout: Duration = .seconds(60)
+  ) throws -> TestGroup {
+    let layout = RegionLayout(ranks: ranks, vectorBytes: vectorBytes, ringBytes: ringBytes)
+    switch self {
+    case .memory:
+      let region = try SharedRegion.inProcess(byteCount: layout.byteCount)
+      return TestGroup { rank in
+        Communicator(
+          RegionTransport(region, layout, rank: rank), hosts: hosts, timeout: timeout)
+      }
+    case .sharedMemory:
+      let region = try SharedRegion.memoryFile(byteCount: layout.byteCount)
+      return TestGroup { rank in
+        Communicator(region, layout, rank: rank, timeout: timeout)
+      }
+    case .tcp:
+      let mesh = try SocketMesh.loopback(ranks: ranks)
+      return TestGroup { rank in
+        Communicator(
+          try TCPTransport(rank: rank, sockets: mesh.sockets(of: rank)), hosts: hosts,
+          timeout: timeout)
+      }
+    }
+  }
+}
+
+/// Makes the communicators of a group, each in its rank's thread.
+struct TestGroup: Sendable {
+  let communicator: @Sendable (Int) throws -> Communicator
+}
