@@ -35,6 +35,59 @@ INLINE f32x16 NAME(tanh)(f32x16 x) {
   return x * p / q;
 }
 
+// e^x for x in [-87, 0], within 2 ulps: the reduction of Cody and Waite (1980), Taylor's polynomial of
+// degree 7. Below -87 the result is e^-87; a NaN stays.
+INLINE f32x16 NAME(exp)(f32x16 x) {
+  FP_CONTRACT(CONTRACT)
+  i32x16 below = x < -87.0f;
+  x = (f32x16)(((i32x16)x & ~below) | ((i32x16)((f32x16){} - 87.0f) & below));
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
+  f32x16 shifted = x * 1.44269504f + 0x1.8p23f;
+  f32x16 count = shifted - 0x1.8p23f;
+  f32x16 r = x - count * 0x1.62e4p-1f;
+  r = r - count * 1.4286068e-6f;
+  f32x16 p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  return (f32x16)((i32x16)p + (((i32x16)shifted - 0x4b400000) << 23));
+}
+
+// ln(1 + e) for e in [0, 1], within 2^-23: twice the inverse hyperbolic tangent of e / (2 + e).
+INLINE f32x16 NAME(log1p)(f32x16 e) {
+  FP_CONTRACT(CONTRACT)
+  f32x16 s = e / (e + 2.0f);
+  f32x16 z = s * s;
+  f32x16 p = z * (2.0f / 15) + 2.0f / 13;
+  p = p * z + 2.0f / 11;
+  p = p * z + 2.0f / 9;
+  p = p * z + 2.0f / 7;
+  p = p * z + 2.0f / 5;
+  p = p * z + 2.0f / 3;
+  return s + s + s * z * p;
+}
+
+TARGET static void NAME(binary_head)(
+    const float *z, size_t z_stride, const float *labels, size_t panels, float *gradients,
+    size_t gradient_stride, float *losses) {
+  FP_CONTRACT(CONTRACT)
+  for (size_t panel = 0; panel < panels; panel++) {
+    f32x16 x = NAME(load)(z + panel * z_stride), y = NAME(load)(labels + panel * CDP_PANEL);
+    i32x16 sign = (i32x16)x & INT32_MIN;
+    f32x16 size = (f32x16)((i32x16)x ^ sign);
+    f32x16 e = NAME(exp)(-size);
+    f32x16 larger = 1.0f / (e + 1.0f);
+    i32x16 negative = x < 0.0f;
+    f32x16 smaller = e * larger;
+    f32x16 p = (f32x16)(((i32x16)smaller & negative) | ((i32x16)larger & ~negative));
+    i32x16 held = y == y;
+    NAME(store)(gradients + panel * gradient_stride, (f32x16)((i32x16)(p - y) & held));
+    NAME(store)(losses + panel * CDP_PANEL, (x + size) * 0.5f - x * y + NAME(log1p)(e));
+  }
+}
+
 INLINE f32x16 NAME(finish)(int epilogue, f32x16 z, const float *activation) {
   FP_CONTRACT(off)
   f32x16 a;
@@ -160,6 +213,7 @@ TARGET static void NAME(square_sums)(
 TARGET static cdp_clip_counts NAME(clip)(const cdp_clip *p) {
   FP_CONTRACT(off)
   i64x8 examples = {}, clipped = {}, broken_examples = {}, broken_lanes = {};
+  f64x8 loss_sum = {};
   for (size_t at = 0; at < p->panels * CDP_PANEL; at += 8) {
     f64x8 square = {};
     i64x8 within = (i64x8){} - 1;
@@ -192,6 +246,9 @@ TARGET static cdp_clip_counts NAME(clip)(const cdp_clip *p) {
     __builtin_memcpy(p->factors + at, &bits, sizeof bits);
     u8x8 broken = __builtin_convertvector(~within & 1, u8x8);
     __builtin_memcpy(p->broken + at, &broken, sizeof broken);
+    f32x8 losses;
+    __builtin_memcpy(&losses, p->losses + at, sizeof losses);
+    loss_sum += (f64x8)((i64x8)__builtin_convertvector(losses, f64x8) & held & within);
     examples -= held;
     clipped -= held & longer;
     broken_examples -= held & ~within;
@@ -203,6 +260,7 @@ TARGET static cdp_clip_counts NAME(clip)(const cdp_clip *p) {
     counts.clipped += (size_t)clipped[lane];
     counts.broken_examples += (size_t)broken_examples[lane];
     counts.broken_lanes += (size_t)broken_lanes[lane];
+    counts.loss_sum += loss_sum[lane];
   }
   return counts;
 }
@@ -396,6 +454,41 @@ TARGET static void NAME(load_floats)(
   }
 }
 
+TARGET static void NAME(load_bits)(
+    const cdp_bit_rows *table, const uint32_t *rows, size_t count, float *panel, float *labels) {
+  const uint32_t none = (1u << table->label_bits) - 1;
+  uint32_t first[CDP_PANEL], second[CDP_PANEL] = {0};
+  for (size_t lane = count; lane < CDP_PANEL; lane++) first[lane] = none;
+  switch (table->word_bytes) {
+  case 2:
+    for (size_t lane = 0; lane < count; lane++)
+      first[lane] = ((const uint16_t *)table->words)[rows[lane]];
+    break;
+  case 4:
+    for (size_t lane = 0; lane < count; lane++)
+      first[lane] = ((const uint32_t *)table->words)[rows[lane]];
+    break;
+  default:
+    for (size_t lane = 0; lane < count; lane++) {
+      uint64_t word = ((const uint64_t *)table->words)[rows[lane]];
+      first[lane] = (uint32_t)word;
+      second[lane] = (uint32_t)(word >> 32);
+    }
+  }
+  u32x16 low, high;
+  __builtin_memcpy(&low, first, sizeof low);
+  __builtin_memcpy(&high, second, sizeof high);
+  u32x16 label = low & none;
+  i32x16 absent = label == none;
+  f32x16 value = __builtin_convertvector((i32x16)label, f32x16);
+  NAME(store)(labels, (f32x16)((i32x16)value | (absent & 0x7fc00000)));
+  size_t bit = table->label_bits;
+  for (size_t unit = 0; unit < table->width; unit++, bit++) {
+    u32x16 bits = bit < 32 ? low >> (uint32_t)bit : high >> (uint32_t)(bit - 32);
+    NAME(store)(panel + unit * CDP_PANEL, __builtin_convertvector((i32x16)(bits & 1), f32x16));
+  }
+}
+
 // What the registers reach: sums that need nothing from memory.
 TARGET static float NAME(peak)(size_t rounds, float factor) {
   FP_CONTRACT(CONTRACT)
@@ -411,7 +504,8 @@ TARGET static float NAME(peak)(size_t rounds, float factor) {
 }
 
 static const cdp_tile_kernels NAME(kernels) = {
-    NAME(load_bytes), NAME(load_floats), NAME(product), NAME(square_sums),
+    NAME(load_bytes), NAME(load_floats), NAME(load_bits), NAME(product),
+    NAME(binary_head), NAME(square_sums),
     NAME(clip), NAME(scale), NAME(outer), NAME(peak), ROWS * CDP_PANEL};
 
 #undef INLINE

@@ -12,6 +12,7 @@
 typedef float f32x16 __attribute__((vector_size(64)));
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x16 __attribute__((vector_size(64)));
+typedef uint32_t u32x16 __attribute__((vector_size(64)));
 typedef int32_t i32x8 __attribute__((vector_size(32)));
 typedef int64_t i64x8 __attribute__((vector_size(64)));
 typedef uint8_t u8x8 __attribute__((vector_size(8)));
@@ -137,7 +138,7 @@ void cdp_prefetch_rows(
   for (size_t index = 0; index < count; index++) {
     const char *row = (const char *)table + (size_t)rows[index] * stride;
     for (size_t byte = 0; byte < end; byte += 64) __builtin_prefetch(row + byte);
-    __builtin_prefetch(row + length - 1);
+    if (length > 1) __builtin_prefetch(row + length - 1);
   }
 }
 

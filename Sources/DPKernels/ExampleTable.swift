@@ -11,6 +11,8 @@ internal import CDPKernels
     case bytes(UnsafePointer<UInt8>)
     /// Any numbers.
     case floats(UnsafePointer<Float>)
+    /// Bits, with the label in the same word: see ``ExampleTable/packed()``.
+    case bits(BitRows)
   }
 
   /// Labels as stored.
@@ -21,6 +23,8 @@ internal import CDPKernels
     case integers(UnsafePointer<Int32>)
     /// Numbers.
     case floats(UnsafePointer<Float>)
+    /// In the words of the features.
+    case inBits
   }
 
   /// The label in bytes that marks a row without an example.
@@ -34,8 +38,8 @@ internal import CDPKernels
   package let count: Int
   /// The number d of features of a row.
   package let width: Int
-  private let features: Features
-  private let labels: Labels
+  let features: Features
+  let labels: Labels
   /// Keeps the memory alive.
   private let owner: AnyObject
 
@@ -83,6 +87,9 @@ internal import CDPKernels
       unsafe kernels.gather(base, end: base + count * width, rows, into: panels, at: panel)
     case .floats(let base):
       unsafe kernels.gather(base, rows, into: panels, at: panel)
+    case .bits(let bits):
+      unsafe kernels.gather(bits, rows, into: panels, labels, at: panel)
+      return
     }
     loadLabels(of: rows, into: labels, at: panel)
   }
@@ -108,6 +115,7 @@ internal import CDPKernels
       for lane in 0..<rows.count {
         unsafe values[lane] = unsafe base[Int(unsafe rows[unchecked: lane])]
       }
+    case .inBits: preconditionFailure("labels in bits are gathered with their features")
     }
   }
 
@@ -122,8 +130,11 @@ internal import CDPKernels
         unsafe cdp_prefetch_rows(base, width, width, rows.baseAddress, rows.count)
       case .floats(let base):
         unsafe cdp_prefetch_rows(base, 4 * width, 4 * width, rows.baseAddress, rows.count)
+      case .bits(let bits):
+        unsafe cdp_prefetch_rows(bits.words, bits.wordBytes, 1, rows.baseAddress, rows.count)
       }
       switch unsafe labels {
+      case .inBits: break
       case .bytes(let base): unsafe cdp_prefetch_rows(base, 1, 1, rows.baseAddress, rows.count)
       case .integers(let base): unsafe cdp_prefetch_rows(base, 4, 4, rows.baseAddress, rows.count)
       case .floats(let base): unsafe cdp_prefetch_rows(base, 4, 4, rows.baseAddress, rows.count)
@@ -142,6 +153,9 @@ internal import CDPKernels
     switch unsafe features {
     case .bytes(let base): return range.map { Float(unsafe base[$0]) }
     case .floats(let base): return range.map { unsafe base[$0] }
+    case .bits(let bits):
+      let word = unsafe bits.word(of: row) >> UInt64(bits.labelBits)
+      return (0..<width).map { Float(word >> UInt64($0) & 1) }
     }
   }
 
@@ -161,6 +175,9 @@ internal import CDPKernels
       return value <= ExampleTable.noInteger ? .nan : Float(value)
     case .floats(let base):
       return unsafe base[row]
+    case .inBits:
+      guard case .bits(let bits) = unsafe features else { preconditionFailure("no bits") }
+      return unsafe bits.label(of: row)
     }
   }
 }

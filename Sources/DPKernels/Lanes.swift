@@ -70,12 +70,3 @@ package func logarithm(_ x: Lanes) -> Lanes {
   let sum = Lanes(k) * Lanes(repeating: 0.693_147_2) + small
   return sum.replacing(with: x, where: x .!= x)
 }
-
-/// 1 / (1 + e^−x) in every lane.
-///
-/// - Parameter x: Any values; NaN gives NaN.
-/// - Returns: Values within 4 ulps of the logistic function on [−87, 87].
-package func logistic(_ x: Lanes) -> Lanes {
-  let one = Lanes(repeating: 1)
-  return one / (one + exponential(-x))
-}

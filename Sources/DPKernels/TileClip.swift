@@ -16,6 +16,8 @@ internal import CDPKernels
     package var broken = 0
     /// Lanes without a usable norm, examples or not.
     package var brokenLanes = 0
+    /// The sum of the losses of examples with a usable norm.
+    package var lossSum = 0.0
 
     /// Nothing met.
     package init() {}
@@ -27,6 +29,8 @@ internal import CDPKernels
   package let gradientNorms: [PanelRow]
   /// NaN where a lane holds no example.
   package let labels: PanelRow
+  /// The loss of each example; NaN where a lane holds none.
+  package let losses: PanelRow
   /// The factors.
   package let factors: PanelRow
   @unsafe private let layers: UnsafeMutablePointer<UnsafePointer<Float>?>
@@ -45,6 +49,7 @@ internal import CDPKernels
     inputNorms = (0..<count).map { _ in PanelRow(panels: panels) }
     gradientNorms = (0..<count).map { _ in PanelRow(panels: panels) }
     labels = PanelRow(panels: panels)
+    losses = PanelRow(panels: panels)
     factors = PanelRow(panels: panels)
     // SAFETY: the blocks live until deinit and are initialised whole; the rows that the first points to
     // are kept by this object.
@@ -91,6 +96,7 @@ internal import CDPKernels
     unsafe call.slack = slack
     unsafe call.reach = reach
     unsafe call.labels = UnsafePointer(labels.base)
+    unsafe call.losses = UnsafePointer(losses.base)
     unsafe call.panels = panels
     unsafe call.factors = factors.base
     unsafe call.broken = brokenLanes
@@ -101,6 +107,7 @@ internal import CDPKernels
     result.clipped = counts.clipped
     result.broken = counts.broken_examples
     result.brokenLanes = counts.broken_lanes
+    result.lossSum = counts.loss_sum
     return result
   }
 

@@ -105,6 +105,22 @@ package struct TileKernels: Sendable {
     }
   }
 
+  /// Gathers rows of bits, with their labels.
+  func gather(
+    _ table: BitRows, _ rows: Span<UInt32>, into panels: Panels, _ labels: PanelRow, at panel: Int
+  ) {
+    var call = unsafe cdp_bit_rows()
+    unsafe call.words = table.words
+    unsafe call.word_bytes = table.wordBytes
+    unsafe call.label_bits = table.labelBits
+    unsafe call.width = panels.units
+    unsafe rows.withUnsafeBufferPointer { rows in
+      unsafe functions.load_bits(
+        &call, rows.baseAddress, rows.count, panels.base + panel * panels.stride,
+        labels.base + panel * Lanes.examples)
+    }
+  }
+
   // MARK: Products
 
   /// Applies a matrix to the vectors of the first panels: `out = epilogue(W in + b)`, or with Wᵀ.
@@ -156,6 +172,26 @@ package struct TileKernels: Sendable {
         unsafe functions.product(&call)
       }
     }
+  }
+
+  /// For two classes: the gradient of each example's loss by z, and the loss.
+  ///
+  /// - Parameters:
+  ///   - outputs: z, one unit.
+  ///   - labels: y; NaN where a lane holds no example.
+  ///   - panels: How many panels.
+  ///   - gradients: Receives logistic(z) − y, or 0 where there is no example.
+  ///   - losses: Receives the cross-entropy in nats, NaN where there is no example.
+  package func binaryHead(
+    _ outputs: Panels, labels: PanelRow, panels: Int, gradients: Panels, losses: PanelRow
+  ) {
+    precondition(
+      panels <= min(outputs.count, labels.panels, gradients.count, losses.panels),
+      "\(panels) panels of fewer")
+    // SAFETY: the loop reads and writes 16 numbers of each panel.
+    unsafe functions.binary_head(
+      outputs.base, outputs.stride, labels.base, panels, gradients.base, gradients.stride,
+      losses.base)
   }
 
   /// The squared L2 norm of every vector of the first panels, in Float.

@@ -85,7 +85,9 @@ package final class ClippedGradientSum {
 
   /// Empties the sum.
   package func reset() {
-    for index in sum.indices { sum[index] = 0 }
+    var total = exchange(&sum, with: [])
+    for index in total.indices { total[index] = 0 }
+    sum = total
     statistics = Statistics()
   }
 
@@ -132,7 +134,7 @@ package final class ClippedGradientSum {
     statistics.examples += counts.examples
     statistics.clipped += counts.clipped
     statistics.nonFinite += counts.broken
-    statistics.lossSum += pass.lossSum()
+    statistics.lossSum += counts.lossSum
     pass.addGradients(counts, unitsPerOne: unitsPerOne, to: &sum)
   }
 
@@ -141,7 +143,10 @@ package final class ClippedGradientSum {
   /// - Parameter other: A sum for the same network and grid.
   package func add(_ other: ClippedGradientSum) {
     precondition(sum.count == other.sum.count, "\(other.sum.count) of \(sum.count) parameters")
-    for index in sum.indices { sum[index] += other.sum[index] }
+    let others = other.sum
+    var total = exchange(&sum, with: [])
+    for index in total.indices { total[index] += others[index] }
+    sum = total
     statistics.add(other.statistics)
   }
 }

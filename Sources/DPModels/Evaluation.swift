@@ -41,14 +41,9 @@ extension DenseArchitecture {
     while first < table.count {
       let rows = (first..<min(first + TilePass.tileExamples, table.count)).map { UInt32($0) }
       pass.forward(rows.span, of: table, parameters.span)
-      for panel in 0...(rows.count - 1) / Lanes.examples {
-        let losses = pass.losses(panel: panel)
-        for lane in 0..<min(Lanes.examples, rows.count - panel * Lanes.examples) {
-          let index = panel * Lanes.examples + lane
-          guard !pass.label(of: index).isNaN else { continue }
-          outcomes.add(
-            logits: pass.logits(of: index), label: pass.label(of: index), loss: losses[lane])
-        }
+      for index in rows.indices where !pass.label(of: index).isNaN {
+        outcomes.add(
+          logits: pass.logits(of: index), label: pass.label(of: index), loss: pass.loss(of: index))
       }
       first += rows.count
     }

@@ -49,7 +49,7 @@ package final class TilePass {
 
   // MARK: Forward
 
-  /// Loads examples and applies the network to them.
+  /// Loads examples, applies the network to them and finds their losses.
   ///
   /// - Parameters:
   ///   - rows: Indices of rows of `table`, at most as many as the tile has room for.
@@ -73,6 +73,7 @@ package final class TilePass {
         with: kernels)
     }
     apply(parameters)
+    head()
   }
 
   /// Applies the network to one vector of features, in lane 0.
@@ -126,7 +127,6 @@ package final class TilePass {
   ///
   /// - Parameter parameters: The numbers that ``forward(_:of:_:)`` was given.
   package func backward(_ parameters: Span<Float>) {
-    for panel in 0..<panels { headGradient(panel) }
     let slope: TileKernels.Epilogue =
       switch architecture.activation {
       case .tanh: .tanhSlope
@@ -142,62 +142,51 @@ package final class TilePass {
     }
   }
 
-  /// The gradient of the loss by the network's outputs: prediction minus label for every head.
-  ///
-  /// It is 0 where a lane holds no example.
-  private func headGradient(_ panel: Int) {
-    let labels = clip.labels[panel]
+  /// The loss of each example and its gradient by the network's outputs: prediction minus label for
+  /// every head, and 0 where a lane holds no example.
+  private func head() {
     let gradient = layers[layers.count - 1].gradient
     switch architecture.head {
     case .binary:
-      gradient[panel, 0] = logistic(outputs[panel, 0]) - labels
-    case .regression:
-      gradient[panel, 0] = outputs[panel, 0] - labels
-    case .multiclass:
-      let largest = largestOutput(panel)
-      var total = Lanes()
-      for index in 0..<outputs.units {
-        let power = exponential(outputs[panel, index] - largest)
-        gradient[panel, index] = power
-        total += power
-      }
-      for index in 0..<outputs.units {
-        let target = Lanes().replacing(with: 1, where: labels .== Float(index))
-        gradient[panel, index] = gradient[panel, index] / total - target
-      }
-    }
-    let empty = labels .!= labels
-    guard any(empty) else { return }
-    for index in 0..<gradient.units {
-      gradient[panel, index] = gradient[panel, index].replacing(with: 0, where: empty)
+      kernels.binaryHead(
+        outputs, labels: clip.labels, panels: panels, gradients: gradient, losses: clip.losses)
+    case .regression: for panel in 0..<panels { regressionHead(panel, gradient) }
+    case .multiclass: for panel in 0..<panels { multiclassHead(panel, gradient) }
     }
   }
 
-  /// The loss of each example of a panel, NaN where a lane holds none.
-  ///
-  /// - Parameter panel: Examples 16 · `panel` and on.
-  /// - Returns: In nats, or half the squared error.
-  package func losses(panel: Int) -> Lanes {
+  private func regressionHead(_ panel: Int, _ gradient: Panels) {
     let labels = clip.labels[panel]
-    switch architecture.head {
-    case .binary:
-      let z = outputs[panel, 0]
-      let size = z.replacing(with: -z, where: z .< 0)
-      return (z + size) * 0.5 - z * labels + logarithm(1 + exponential(-size))
-    case .regression:
-      let error = outputs[panel, 0] - labels
-      return error * error * 0.5
-    case .multiclass:
-      let largest = largestOutput(panel)
-      var total = Lanes()
-      var target = labels - labels
-      for index in 0..<outputs.units {
-        let z = outputs[panel, index]
-        total += exponential(z - largest)
-        target.replace(with: z, where: labels .== Float(index))
-      }
-      return logarithm(total) + largest - target
+    let error = outputs[panel, 0] - labels
+    clip.losses[panel] = error * error * 0.5
+    gradient[panel, 0] = error.replacing(with: 0, where: labels .!= labels)
+  }
+
+  private func multiclassHead(_ panel: Int, _ gradient: Panels) {
+    let labels = clip.labels[panel]
+    let empty = labels .!= labels
+    let largest = largestOutput(panel)
+    var total = Lanes()
+    var target = labels - labels
+    for index in 0..<outputs.units {
+      let z = outputs[panel, index]
+      let power = exponential(z - largest)
+      gradient[panel, index] = power
+      total += power
+      target.replace(with: z, where: labels .== Float(index))
     }
+    clip.losses[panel] = logarithm(total) + largest - target
+    for index in 0..<outputs.units {
+      let wanted = Lanes().replacing(with: 1, where: labels .== Float(index))
+      let difference = gradient[panel, index] / total - wanted
+      gradient[panel, index] = difference.replacing(with: 0, where: empty)
+    }
+  }
+
+  /// The loss of one example, NaN where its row holds none.
+  package func loss(of example: Int) -> Float {
+    let (panel, lane) = example.quotientAndRemainder(dividingBy: Lanes.examples)
+    return clip.losses[panel][lane]
   }
 
   private func largestOutput(_ panel: Int) -> Lanes {
@@ -239,17 +228,6 @@ package final class TilePass {
   package func factor(of example: Int) -> Float {
     let (panel, lane) = example.quotientAndRemainder(dividingBy: Lanes.examples)
     return clip.factors[panel][lane]
-  }
-
-  /// The sum of the losses of examples that have a usable norm, after ``clip(to:)``.
-  package func lossSum() -> Double {
-    var sum = 0.0
-    for panel in 0..<panels {
-      let counted = clip.factors[panel] .> 0
-      let losses = Lanes().replacing(with: losses(panel: panel), where: counted)
-      sum += Double(losses.treeSum)
-    }
-    return sum
   }
 
   /// Adds each example's gradient, times its factor, to a running sum, after ``clip(to:)``.

@@ -96,7 +96,7 @@ package final class StepEngine {
         noiseScale: $0.noiseMultiplier * $0.clip, clipNorm: $0.clip, parameters: count,
         kind: $0.noise)
     }
-    self.table = table
+    self.table = table.packed() ?? table
     batchSize = plan.batchSize
     parameters = start.parameters
     learningRate = plan.learningRate

@@ -25,7 +25,50 @@ import Testing
     check(table, features, kernels)
   }
 
-  private func check(_ table: ExampleTable, _ features: [Float], _ kernels: TileKernels) {
+  /// Rows of bits in one word are the same table; widths around the sizes of words, with labels of 2
+  /// and of 3 bits.
+  @Test(arguments: TileKernels.available(), [1, 9, 13, 14, 15, 29, 30, 31, 45, 61, 62])
+  func packedRowsAreTheSame(kernels: TileKernels, width: Int) throws {
+    for classes in [2, 5] where width + 2 + classes / 5 <= 64 {
+      let features = (0..<20 * width).map { UInt8($0 * $0 / 3 % 2) }
+      let labels = (0..<20).map { $0 == 3 ? 255 : UInt8($0 % classes) }
+      let memory = Memory(features: features, labels: labels)
+      let table = unsafe ExampleTable(
+        features: .bytes(memory.features), labels: .bytes(memory.labels), count: 20, width: width,
+        owner: memory)
+      let packed = try #require(table.packed())
+      for row in 0..<20 {
+        #expect(packed.features(of: row) == table.features(of: row))
+        #expect(packed.label(of: row) == table.label(of: row) || row == 3)
+      }
+      check(packed, features.map(Float.init), kernels) { Float($0 % classes) }
+    }
+  }
+
+  @Test func otherTablesAreNotPacked() {
+    func packs(_ features: [UInt8], width: Int, labels: [UInt8]) -> Bool {
+      let memory = Memory(features: features, labels: labels)
+      let table = unsafe ExampleTable(
+        features: .bytes(memory.features), labels: .bytes(memory.labels), count: labels.count,
+        width: width, owner: memory)
+      return table.packed() != nil
+    }
+    #expect(packs([0, 1, 1, 0], width: 2, labels: [0, 255]))
+    #expect(!packs([0, 1, 2, 0], width: 2, labels: [0, 1]))
+    #expect(!packs([UInt8](repeating: 1, count: 63), width: 63, labels: [1]))
+    #expect(packs([UInt8](repeating: 1, count: 62), width: 62, labels: [1]))
+    #expect(!packs([UInt8](repeating: 1, count: 62), width: 62, labels: [7]))
+    let memory = Memory<Float>(features: [0, 1], labels: [0, 1])
+    let table = unsafe ExampleTable(
+      features: .floats(memory.features), labels: .floats(memory.labels), count: 2, width: 1,
+      owner: memory)
+    #expect(table.packed() == nil)
+  }
+
+  private func check(
+    _ table: ExampleTable, _ features: [Float], _ kernels: TileKernels,
+    label: (Int) -> Float = Float.init
+  ) {
     let panels = Panels(units: table.width, count: 2, withOne: true)
     let labels = PanelRow(panels: 2)
     for count in [0, 1, 15, 16] {
@@ -36,7 +79,7 @@ import Testing
       let loaded = labels[1]
       for lane in 0..<16 {
         let row = lane < count ? Int(rows[lane]) : nil
-        #expect(row == nil || row == 3 ? loaded[lane].isNaN : loaded[lane] == Float(row ?? 0))
+        #expect(row == nil || row == 3 ? loaded[lane].isNaN : loaded[lane] == label(row ?? 0))
         for unit in 0..<table.width {
           let expected = row.map { features[$0 * table.width + unit] } ?? 0
           #expect(panels[1, unit][lane] == expected)

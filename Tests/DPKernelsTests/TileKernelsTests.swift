@@ -1,4 +1,5 @@
 import DPKernels
+import Foundation
 import Testing
 
 /// Every variant with both kinds of numerics.
@@ -81,6 +82,40 @@ private let lengths = [1, 2, 3, 4, 5, 7, 9, 12, 13, 16, 33, 50, 131]
     }
     #expect(tangent(.nan).isNaN && abs(tangent(.infinity) - 1) <= 0x1p-22)
     #expect(tangent(0) == 0 && abs(tangent(1e-30) - 1e-30) <= 1e-36)
+  }
+
+  @Test(arguments: variants) func headsOfTwoClassesAreAccurate(kernels: TileKernels) {
+    let outputs = Panels(units: 1, count: 2, withOne: false)
+    let gradients = Panels(units: 1, count: 2, withOne: false)
+    let labels = PanelRow(panels: 2)
+    let losses = PanelRow(panels: 2)
+    for round in 0..<400 {
+      for lane in 0..<32 {
+        let size = Float(round) * 0.2 + Float(lane) * 0.01
+        outputs[lane / 16, 0][lane % 16] = lane % 2 == 0 ? size : -size
+        labels[lane / 16][lane % 16] = lane % 5 == 4 ? .nan : Float(lane / 2 % 2)
+      }
+      kernels.binaryHead(outputs, labels: labels, panels: 2, gradients: gradients, losses: losses)
+      for lane in 0..<32 {
+        let z = Double(outputs[lane / 16, 0][lane % 16])
+        let y = Double(labels[lane / 16][lane % 16])
+        let gradient = Double(gradients[lane / 16, 0][lane % 16])
+        let loss = Double(losses[lane / 16][lane % 16])
+        guard !y.isNaN else {
+          #expect(gradient == 0 && loss.isNaN)
+          continue
+        }
+        #expect(abs(gradient - (1 / (1 + exp(-z)) - y)) <= 0x1p-22)
+        let exact = max(z, 0) - z * y + log1p(exp(-abs(z)))
+        #expect(abs(loss - exact) <= 0x1p-21 * max(1, exact))
+      }
+    }
+    outputs[0, 0] = Lanes(repeating: .nan)
+    outputs[1, 0] = Lanes(repeating: -.infinity)
+    labels[0] = Lanes()
+    labels[1] = Lanes()
+    kernels.binaryHead(outputs, labels: labels, panels: 2, gradients: gradients, losses: losses)
+    #expect(gradients[0, 0][2].isNaN && abs(gradients[1, 0][2]) < 1e-30)
   }
 
   @Test(arguments: variants, lengths)

@@ -73,6 +73,7 @@ typedef struct {
   double slack;            ///< 1 and what rounding may have taken from the norms
   double reach;
   const float *labels;     ///< NaN where a lane holds no example
+  const float *losses;
   size_t panels;
   float *factors;
   uint8_t *broken;         ///< 1 for a lane that is broken, else 0
@@ -81,10 +82,20 @@ typedef struct {
 /// What ``cdp_clip`` met.
 typedef struct {
   size_t examples, clipped, broken_examples, broken_lanes;
+  double loss_sum;  ///< over examples that are not broken
 } cdp_clip_counts;
 
 /// Units above the last one that a panel of activations or gradients has room for.
 #define CDP_SLACK 4
+
+/// Rows of bits, each in a word of 2, 4 or 8 bytes: first its label, in `label_bits` bits that are all
+/// set where the row holds no example, then its features, from the lowest bit on.
+typedef struct {
+  const void *words;
+  size_t word_bytes;
+  size_t label_bits;
+  size_t width;
+} cdp_bit_rows;
 
 /// The loops of one instruction set and one kind of numerics.
 typedef struct {
@@ -95,7 +106,15 @@ typedef struct {
   /// Gathers up to 16 rows of floats.
   void (*load_floats)(
       const float *table, size_t width, const uint32_t *rows, size_t count, float *panel);
+  /// Gathers up to 16 rows of bits, with their labels: NaN where there is no row or no example.
+  void (*load_bits)(
+      const cdp_bit_rows *table, const uint32_t *rows, size_t count, float *panel, float *labels);
   void (*product)(const cdp_product *product);
+  /// For two classes: the gradient of the loss by z, logistic(z) - y, or 0 where y is NaN, and the
+  /// loss, max(z, 0) - z y + ln(1 + e^-|z|). z and gradients are unit 0 of their panels.
+  void (*binary_head)(
+      const float *z, size_t z_stride, const float *labels, size_t panels, float *gradients,
+      size_t gradient_stride, float *losses);
   /// `sums[16 p + e] = sum_u x[u][e]^2`, in four interleaved partial sums.
   void (*square_sums)(const float *x, size_t units, size_t stride, size_t panels, float *sums);
   cdp_clip_counts (*clip)(const cdp_clip *clip);
