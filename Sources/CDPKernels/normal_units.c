@@ -5,6 +5,7 @@
 // variants and all machines give the same bits.
 
 #include "CDPKernels.h"
+#include "instruction_sets.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -110,20 +111,12 @@ cdp_normal_units cdp_normal_units_variant(int index) {
   case 0:
     return normal_units_baseline;
   case 1:
-    return __builtin_cpu_supports("avx2") ? normal_units_avx2 : NULL;
+    return has_avx2() ? normal_units_avx2 : NULL;
   case 2:
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-               ? normal_units_avx512
-               : NULL;
+    return has_avx512() ? normal_units_avx512 : NULL;
   default:
     return NULL;
   }
-}
-
-const char *cdp_normal_units_name(int index) {
-  static const char *const names[] = {"SSE2", "AVX2", "AVX-512"};
-  return index >= 0 && index < 3 ? names[index] : NULL;
 }
 
 #else
@@ -131,14 +124,6 @@ const char *cdp_normal_units_name(int index) {
 // NEON is part of every 64-bit ARM processor.
 cdp_normal_units cdp_normal_units_variant(int index) {
   return index == 0 ? normal_units_baseline : NULL;
-}
-
-const char *cdp_normal_units_name(int index) {
-#if defined(__aarch64__)
-  return index == 0 ? "NEON" : NULL;
-#else
-  return index == 0 ? "baseline" : NULL;
-#endif
 }
 
 #endif

@@ -4,6 +4,7 @@
 // 754's, in the order written, and none is fused, so that all variants and machines give the same bits.
 
 #include "CDPKernels.h"
+#include "instruction_sets.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -79,12 +80,9 @@ cdp_optimizer_update cdp_optimizer_update_variant(int index) {
   case 0:
     return optimizer_update_baseline;
   case 1:
-    return __builtin_cpu_supports("avx2") ? optimizer_update_avx2 : NULL;
+    return has_avx2() ? optimizer_update_avx2 : NULL;
   case 2:
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-               ? optimizer_update_avx512
-               : NULL;
+    return has_avx512() ? optimizer_update_avx512 : NULL;
   default:
     return NULL;
   }

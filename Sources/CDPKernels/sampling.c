@@ -5,6 +5,7 @@
 // records.
 
 #include "CDPKernels.h"
+#include "instruction_sets.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -152,12 +153,9 @@ cdp_geometric_records cdp_geometric_records_variant(int index) {
   case 0:
     return geometric_records_baseline;
   case 1:
-    return __builtin_cpu_supports("avx2") ? geometric_records_avx2 : NULL;
+    return has_avx2() ? geometric_records_avx2 : NULL;
   case 2:
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-               ? geometric_records_avx512
-               : NULL;
+    return has_avx512() ? geometric_records_avx512 : NULL;
   default:
     return NULL;
   }

@@ -1,6 +1,7 @@
 // The loops over tiles, compiled for each instruction set; one body serves all: tile_body.h.
 
 #include "CDPTiles.h"
+#include "instruction_sets.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "vectors are taken apart in little-endian order"
@@ -80,21 +81,14 @@ const cdp_tile_kernels *cdp_tile_kernels_variant(int index, int canonical) {
   case 0:
     return canonical ? &kernels_canonical_baseline : &kernels_baseline;
   case 1:
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return NULL;
+    if (!has_avx2() || !__builtin_cpu_supports("fma")) return NULL;
     return canonical ? &kernels_canonical_avx2 : &kernels_avx2;
   case 2:
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl") ||
-        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512bw"))
-      return NULL;
+    if (!has_avx512()) return NULL;
     return canonical ? &kernels_canonical_avx512 : &kernels_avx512;
   default:
     return NULL;
   }
-}
-
-const char *cdp_tile_kernels_name(int index) {
-  static const char *const names[] = {"SSE2", "AVX2", "AVX-512"};
-  return index >= 0 && index < 3 ? names[index] : NULL;
 }
 
 #else
@@ -119,14 +113,6 @@ const char *cdp_tile_kernels_name(int index) {
 const cdp_tile_kernels *cdp_tile_kernels_variant(int index, int canonical) {
   if (index != 0) return NULL;
   return canonical ? &kernels_canonical_baseline : &kernels_baseline;
-}
-
-const char *cdp_tile_kernels_name(int index) {
-#if defined(__aarch64__)
-  return index == 0 ? "NEON" : NULL;
-#else
-  return index == 0 ? "baseline" : NULL;
-#endif
 }
 
 #endif

@@ -3,6 +3,7 @@
 // Lanes are elements, so the width of a register changes no bit of a sum.
 
 #include "CDPKernels.h"
+#include "instruction_sets.h"
 
 #include <string.h>
 
@@ -53,7 +54,7 @@
 ALL(baseline, )
 #if defined(__x86_64__)
 ALL(avx2, __attribute__((target("avx2"))))
-#define HAS_AVX2 __builtin_cpu_supports("avx2")
+#define HAS_AVX2 has_avx2()
 #else
 #define HAS_AVX2 0
 #define adds_avx2 adds_baseline

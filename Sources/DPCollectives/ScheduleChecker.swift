@@ -11,12 +11,6 @@ public struct ScheduleProof: Sendable {
   /// The sums that the results name.
   package let sums: SumTable
 
-  /// Whether every element is summed in order of ranks.
-  package var isInRankOrder: Bool {
-    let runs = Set(results.joined().map(\.sum))
-    return runs.count <= 1
-  }
-
   /// The bits that the schedule gives a rank.
   ///
   /// - Parameters:

@@ -31,7 +31,7 @@ package struct GeometricWalk {
   /// The instruction sets that this processor can run, slowest first.
   package static let instructionSets: [String] = (0..<Int32(4)).compactMap { variant in
     guard unsafe cdp_geometric_records_variant(variant) != nil,
-      let name = unsafe cdp_normal_units_name(variant)
+      let name = unsafe cdp_instruction_set_name(variant)
     else { return nil }
     return unsafe String(cString: name)
   }

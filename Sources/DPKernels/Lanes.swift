@@ -5,14 +5,6 @@ package typealias Lanes = SIMD16<Float>
 extension Lanes {
   /// The number t of examples in a tile.
   package static let examples = Lanes.scalarCount
-
-  /// The sum over the lanes, by halves: four roundings on the way of any one term.
-  package var treeSum: Float {
-    let eight = lowHalf + highHalf
-    let four = eight.lowHalf + eight.highHalf
-    let two = four.lowHalf + four.highHalf
-    return two.x + two.y
-  }
 }
 
 /// e^x in every lane.

@@ -32,7 +32,7 @@ package struct NormalUnits: Sendable {
   /// A compiled variant; nil where this processor lacks the instructions.
   private init?(variant: Int32) {
     guard unsafe cdp_normal_units_variant(variant) != nil,
-      let name = unsafe cdp_normal_units_name(variant)
+      let name = unsafe cdp_instruction_set_name(variant)
     else { return nil }
     self.variant = variant
     self.name = unsafe String(cString: name)

@@ -57,7 +57,7 @@ package struct TileKernels: Sendable {
 
   private init?(variant: Int32, numerics: Numerics) {
     guard unsafe cdp_tile_kernels_variant(variant, numerics == .canonical ? 1 : 0) != nil,
-      let name = unsafe cdp_tile_kernels_name(variant)
+      let name = unsafe cdp_instruction_set_name(variant)
     else { return nil }
     self.variant = variant
     self.numerics = numerics

@@ -26,9 +26,6 @@ typedef void (*cdp_normal_units)(
 /// processor lacks the instructions, or where there is no such variant.
 cdp_normal_units cdp_normal_units_variant(int index);
 
-/// The instruction set of a variant; NULL where there is no such variant.
-const char *cdp_normal_units_name(int index);
-
 // MARK: - Sampling
 
 /// Words in a group: of 64 bits, little-endian.
@@ -124,5 +121,8 @@ typedef void (*cdp_fold)(
 
 /// The fastest ``cdp_fold`` that this processor can run; NULL where there is no such element.
 cdp_fold cdp_fold_function(int element);
+
+/// The instruction set of the variants of an index; NULL where there are none.
+const char *cdp_instruction_set_name(int index);
 
 #endif

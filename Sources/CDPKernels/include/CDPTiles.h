@@ -140,7 +140,4 @@ void cdp_prefetch_rows(
 /// Tells the processor that a loop waits for another thread.
 void cdp_pause(void);
 
-/// The instruction set of a variant; NULL where there is no such variant.
-const char *cdp_tile_kernels_name(int index);
-
 #endif
