@@ -56,7 +56,7 @@ let package = Package(
     module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
     module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
-    module("DPCollectives", ["DPKernels", "CDPSystem"]),
+    module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(
       "DPTraining",
       ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),

@@ -19,6 +19,7 @@ internal import DPKernels
   public let hosts: [Int]
 
   private let engine: Engine
+  private let watch: GroupWatch?
 
   /// What does the work.
   private enum Engine {
@@ -93,6 +94,7 @@ internal import DPKernels
     self.timeout = timeout
     algorithms = AlgorithmTable(always: .circulant)
     engine = .messages(Executor(transport, generation: generation))
+    watch = transport.watch
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -100,9 +102,11 @@ internal import DPKernels
   /// A group of one host, in memory that its ranks share.
   package init(
     _ region: SharedRegion, _ layout: RegionLayout, rank: Int, generation: UInt32 = 0,
-    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30)
+    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30), watch: GroupWatch? = nil
   ) {
     let transport = RegionTransport(region, layout, rank: rank, policy: policy)
+    transport.watch = watch
+    self.watch = watch
     self.rank = rank
     ranks = layout.ranks
     hosts = Array(repeating: 0, count: layout.ranks)
@@ -132,6 +136,7 @@ internal import DPKernels
     timeout = .seconds(30)
     algorithms = AlgorithmTable(always: .circulant)
     engine = .mpi(group)
+    watch = nil
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -265,6 +270,7 @@ internal import DPKernels
     }
     guard ranks > 1 else { return }
     unsafe state.pointee.sequence &+= 1
+    unsafe watch?.begin(state.pointee.sequence, plan.kind)
     let operation = unsafe Operation(
       kind: plan.kind, sequence: state.pointee.sequence, fingerprint: plan.fingerprint,
       timeout: timeout)
@@ -279,6 +285,7 @@ internal import DPKernels
         try unsafe group.run(collective, vector, count: count, plan.element)
       }
     } catch {
+      let error = watch?.settle(error) ?? error
       unsafe state.pointee.failure = error
       throw error
     }

@@ -222,6 +222,7 @@ internal import Darwin
       defer { sleepers(of: peer).subtractOne() }
       let seen = word.orderedValue
       if Int32(bitPattern: seen &- target) >= 0 { return }
+      try transport.watch?.check()
       let left = deadline.left
       guard left > 0 else { throw CollectiveError.late(peer, transport, operation.name) }
       word.sleep(while: seen, for: min(left, 100_000_000))
