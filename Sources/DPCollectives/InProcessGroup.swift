@@ -91,7 +91,7 @@ public struct InProcessGroup: Sendable {
       rank: rank, names: names.enumerated().map { "rank \($0.offset) (\($0.element))" },
       links: links, watch: watch, timeout: timeout)
     return RankGroup(
-      plane, hosts: names, generation: generation, transport: link == .tcp ? .tcp : .shm,
+      plane, hosts: names, generation: generation, links: link == .tcp ? .tcp : .shm,
       protection: .thisHost, communicator: communicator)
   }
 

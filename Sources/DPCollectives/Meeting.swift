@@ -37,11 +37,10 @@ struct Meeting {
   /// Connects to all other ranks; closes the doors.
   func connect(_ doorman: inout Doorman) throws(CollectiveError) -> RankGroup {
     do throws(CollectiveError) {
-      let communicator =
-        table.transport == .shm ? try shareMemory(&doorman) : try connectSockets(&doorman)
+      let communicator = try connectVectors(&doorman)
       let group = RankGroup(
         plane, hosts: table.hostNames, generation: rendezvous.environment.generation,
-        transport: table.transport, protection: table.protection, communicator: communicator)
+        links: table.links, protection: table.protection, communicator: communicator)
       // Nobody computes before everybody is there.
       _ = try group.gather([])
       doorman.close()
@@ -78,24 +77,47 @@ struct Meeting {
 
   // MARK: Shared memory
 
-  private func shareMemory(_ doorman: inout Doorman) throws(CollectiveError) -> Communicator {
-    let layout = RegionLayout(ranks: ranks, vectorBytes: table.vectorBytes)
-    let region = rank == 0 ? try giveMemory(layout) : try takeMemory(layout)
+  /// Ranks of this host, in order; the first gives memory to the others.
+  private var neighbours: [Int] {
+    table.hostIndices.indices.filter { table.hostIndices[$0] == table.hostIndices[rank] }
+  }
+
+  private func connectVectors(_ doorman: inout Doorman) throws(CollectiveError) -> Communicator {
+    let generation = rendezvous.environment.generation
+    guard table.links != .tcp else { return communicator(try connectSockets(&doorman)) }
+    let layout = RegionLayout(ranks: neighbours.count, vectorBytes: vectorBytes)
+    let region = rank == neighbours[0] ? try giveMemory(layout) : try takeMemory(layout)
     if let descriptor = region.descriptor { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
-    return Communicator(
-      region, layout, rank: rank, generation: rendezvous.environment.generation,
-      timeout: rendezvous.options.timeout, watch: watch)
+    guard table.links == .both else {
+      return Communicator(
+        region, layout, rank: rank, generation: generation, timeout: rendezvous.options.timeout,
+        watch: watch)
+    }
+    let transport = try CompositeTransport(
+      rank: rank, hosts: table.hostIndices, region, layout,
+      remote: try connectSockets(&doorman))
+    transport.watch = watch
+    return communicator(transport)
+  }
+
+  /// Vectors that are summed by messages need not lie in shared memory.
+  private var vectorBytes: Int { table.links == .shm ? table.vectorBytes : 0 }
+
+  private func communicator(_ transport: any Transport) -> Communicator {
+    Communicator(
+      transport, hosts: table.hostIndices, generation: rendezvous.environment.generation,
+      timeout: rendezvous.options.timeout)
   }
 
   private func giveMemory(_ layout: RegionLayout) throws(CollectiveError) -> SharedRegion {
     let region = try SharedRegion.memoryFile(byteCount: layout.byteCount)
     guard let descriptor = region.descriptor else { return region }
-    let listener = try Endpoint.listen(byName: table.members[0].memoryName)
+    let listener = try Endpoint.listen(byName: table.members[rank].memoryName)
     var doorman = Doorman(
-      [listener], rank: 0, ranks: ranks, generation: rendezvous.environment.generation,
+      [listener], rank: rank, ranks: ranks, generation: rendezvous.environment.generation,
       secret: secret, tells: false)
     defer { doorman.close() }
-    var missing = Set(1..<ranks)
+    var missing = Set(neighbours.dropFirst())
     let deadline = self.deadline
     while let first = missing.min() {
       try requireTime(deadline, first, "take shared memory from")
@@ -113,8 +135,9 @@ struct Meeting {
   }
 
   private func takeMemory(_ layout: RegionLayout) throws(CollectiveError) -> SharedRegion {
+    let giver = neighbours[0]
     let caller = Caller(
-      endpoint: .name(table.members[0].memoryName), claim: rendezvous.claim(.memory, to: 0),
+      endpoint: .name(table.members[giver].memoryName), claim: rendezvous.claim(.memory, to: giver),
       secret: secret, deadline: deadline, timeout: rendezvous.options.timeout, watch: watch)
     let (connection, _) = try caller.call()
     defer { SocketCalls.close(connection.socket) }
@@ -122,24 +145,41 @@ struct Meeting {
     while true {
       let descriptor = cdp_receive_descriptor(connection.socket)
       if descriptor >= 0 {
-        return try SharedRegion.mapped(descriptor: descriptor, byteCount: layout.byteCount)
+        return try map(descriptor, layout)
       }
       guard SocketCalls.isTemporary(errno) else {
-        throw CollectiveError.ofSystem("\(table.names[0]) gave no shared memory", peer: 0)
+        throw CollectiveError.ofSystem("\(table.names[giver]) gave no shared memory", peer: giver)
       }
-      try requireTime(deadline, 0, "give shared memory to")
+      try requireTime(deadline, giver, "give shared memory to")
       var polled = [pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0)]
       SocketCalls.wait(for: &polled, 100_000_000)
     }
   }
 
+  private func map(
+    _ descriptor: Int32, _ layout: RegionLayout
+  ) throws(CollectiveError) -> SharedRegion {
+    do throws(CollectiveError) {
+      return try SharedRegion.mapped(descriptor: descriptor, byteCount: layout.byteCount)
+    } catch {
+      SocketCalls.close(descriptor)
+      throw error
+    }
+  }
+
   // MARK: Connections
 
-  private func connectSockets(_ doorman: inout Doorman) throws(CollectiveError) -> Communicator {
+  /// Ranks that are reached by connections.
+  private var remote: [Int] {
+    let here = table.links == .both ? Set(neighbours) : [rank]
+    return (0..<ranks).filter { !here.contains($0) }
+  }
+
+  private func connectSockets(_ doorman: inout Doorman) throws(CollectiveError) -> any Transport {
     var sockets = [Int32](repeating: -1, count: ranks)
     var keys = [ConnectionKeys?](repeating: nil, count: ranks)
     do throws(CollectiveError) {
-      for peer in 0..<rank {
+      for peer in remote where peer < rank {
         let caller = Caller(
           endpoint: try endpoint(of: peer), claim: rendezvous.claim(.data, to: peer),
           // Who meets by name is told the secret there each time.
@@ -154,7 +194,7 @@ struct Meeting {
       for socket in sockets where socket >= 0 { SocketCalls.close(socket) }
       throw error
     }
-    return try communicator(sockets, keys)
+    return try transport(sockets, keys)
   }
 
   private func endpoint(of peer: Int) throws(CollectiveError) -> Endpoint {
@@ -176,11 +216,12 @@ struct Meeting {
     _ doorman: inout Doorman, _ sockets: inout [Int32], _ keys: inout [ConnectionKeys?]
   ) throws(CollectiveError) {
     let deadline = self.deadline
-    while let missing = (rank + 1..<max(ranks, rank + 1)).first(where: { sockets[$0] < 0 }) {
+    let higher = remote.filter { $0 > rank }
+    while let missing = higher.first(where: { sockets[$0] < 0 }) {
       try requireTime(deadline, missing, "connect to")
       for visitor in doorman.visitors() {
         let peer = Int(visitor.claim.from)
-        guard isExpected(visitor.claim, .data), peer > rank, sockets[peer] < 0 else {
+        guard isExpected(visitor.claim, .data), higher.contains(peer), sockets[peer] < 0 else {
           turnAway(visitor)
           continue
         }
@@ -203,27 +244,23 @@ struct Meeting {
       ))
   }
 
-  private func communicator(
+  private func transport(
     _ sockets: [Int32], _ keys: [ConnectionKeys?]
-  ) throws(CollectiveError) -> Communicator {
-    let alike = WaitPolicy(
-      ranksHere: table.hostIndices.count { $0 == table.hostIndices[rank] })
+  ) throws(CollectiveError) -> any Transport {
+    let alike = WaitPolicy(ranksHere: neighbours.count)
     // A look is a system call of about a third of a microsecond.
     let policy = WaitPolicy(looks: alike.looks / 5 + 1, yields: alike.yields)
-    let transport: any Transport
-    if table.protection == .encrypted {
-      let sealed = try SealedTransport(
-        rank: rank, sockets: sockets, keys: keys, names: table.hostNames, policy: policy)
-      sealed.watch = watch
-      transport = sealed
-    } else {
+    let absent = Set(0..<ranks).subtracting(remote)
+    guard table.protection == .encrypted else {
       let plain = try TCPTransport(
-        rank: rank, sockets: sockets, names: table.hostNames, policy: policy)
+        rank: rank, sockets: sockets, names: table.hostNames, absent: absent, policy: policy)
       plain.watch = watch
-      transport = plain
+      return plain
     }
-    return Communicator(
-      transport, hosts: table.hostIndices, generation: rendezvous.environment.generation,
-      timeout: rendezvous.options.timeout)
+    let sealed = try SealedTransport(
+      rank: rank, sockets: sockets, keys: keys, names: table.hostNames, absent: absent,
+      policy: policy)
+    sealed.watch = watch
+    return sealed
   }
 }

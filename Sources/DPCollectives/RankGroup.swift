@@ -8,13 +8,23 @@ public enum TrafficProtection: String, Sendable, CaseIterable {
   case unencrypted
 }
 
-/// How ranks exchange vectors.
-public enum GroupTransport: String, Sendable, CaseIterable {
-  /// Shared memory where all ranks are on one host, connections elsewhere.
-  case auto
-  /// Shared memory.
+/// How ranks of a group exchange vectors.
+public enum GroupLinks: String, Sendable, CaseIterable {
+  /// Memory that all ranks share.
   case shm
-  /// Connections.
+  /// Connections between all ranks.
+  case tcp
+  /// Shared memory within hosts, connections between them.
+  case both = "shm and tcp"
+}
+
+/// How ranks are to exchange vectors.
+public enum GroupTransport: String, Sendable, CaseIterable {
+  /// Shared memory within hosts, connections between them.
+  case auto
+  /// Shared memory: all ranks are on one host.
+  case shm
+  /// Connections, also within hosts.
   case tcp
 }
 
@@ -35,8 +45,8 @@ public final class RankGroup {
   public let hosts: [String]
   /// How often the group was started anew; 0 at first.
   public let generation: UInt32
-  /// How vectors travel: `shm` or `tcp`.
-  public let transport: GroupTransport
+  /// How vectors travel.
+  public let links: GroupLinks
   /// How what travels is protected.
   public let trafficProtection: TrafficProtection
   /// What sums vectors over the ranks.
@@ -53,7 +63,7 @@ public final class RankGroup {
     ranks = 1
     hosts = [host]
     self.generation = generation
-    transport = .shm
+    links = .shm
     trafficProtection = .thisHost
     self.communicator = communicator
     watch = GroupWatch()
@@ -62,14 +72,14 @@ public final class RankGroup {
 
   /// Ranks that are connected.
   init(
-    _ plane: ControlPlane, hosts: [String], generation: UInt32, transport: GroupTransport,
+    _ plane: ControlPlane, hosts: [String], generation: UInt32, links: GroupLinks,
     protection: TrafficProtection, communicator: Communicator
   ) {
     rank = plane.rank
     ranks = plane.names.count
     self.hosts = hosts
     self.generation = generation
-    self.transport = transport
+    self.links = links
     trafficProtection = protection
     self.communicator = communicator
     watch = plane.watch

@@ -431,7 +431,7 @@ struct MemberTable {
   }
 
   var members: [Member]
-  var transport: GroupTransport
+  var links: GroupLinks
   var protection: TrafficProtection
   var vectorBytes: Int
 
@@ -462,19 +462,20 @@ struct MemberTable {
           + "auto or tcp")
     }
     #if os(Linux)
-    transport = isOneHost && rendezvous.options.transport != .tcp ? .shm : .tcp
+    let shares = rendezvous.options.transport != .tcp && hosts.count < members.count
+    links = shares ? isOneHost ? .shm : .both : .tcp
     #else
-    transport = .tcp
+    links = .tcp
     #endif
     let isLocal = others.allSatisfy { $0.address?.isLoopback ?? true }
     protection =
-      transport == .shm || isLocal
+      links == .shm || isLocal
       ? .thisHost : rendezvous.options.acceptsUnencryptedTraffic ? .unencrypted : .encrypted
     try checkAddresses(others)
   }
 
   private func checkAddresses(_ others: [AttendanceList.Entry]) throws(CollectiveError) {
-    guard transport == .tcp else { return }
+    guard links != .shm else { return }
     for entry in others where entry.address?.isLoopback ?? true {
       guard let far = others.first(where: { !($0.address?.isLoopback ?? true) }) else { return }
       throw CollectiveError(
@@ -487,7 +488,7 @@ struct MemberTable {
 
   var bytes: [UInt8] {
     var writer = ByteWriter()
-    writer.text(transport.rawValue)
+    writer.text(links.rawValue)
     writer.text(protection.rawValue)
     writer.number(UInt64(vectorBytes))
     for member in members {
@@ -511,14 +512,14 @@ struct MemberTable {
       return Member(
         host: host, hostIndex: index, address: address, port: port, memoryName: memory)
     }
-    guard let transport = head.0.flatMap(GroupTransport.init),
+    guard let links = head.0.flatMap(GroupLinks.init),
       let protection = head.1.flatMap(TrafficProtection.init), let vectorBytes = head.2,
       vectorBytes <= 1 << 40, members.count == ranks, reader.isAtEnd
     else {
       throw CollectiveError(
         .mismatch, "rank 0's list of ranks is malformed; use the same fastdp on all hosts", peer: 0)
     }
-    self.transport = transport
+    self.links = links
     self.protection = protection
     self.vectorBytes = Int(vectorBytes)
   }

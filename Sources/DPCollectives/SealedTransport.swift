@@ -71,13 +71,15 @@ package import Darwin
   ///   - sockets: The socket to each rank.
   ///   - keys: The keys of each connection; nil at this rank's own place.
   ///   - names: The hosts of the ranks, for errors.
+  ///   - absent: Peers that are reached in another way: they have no socket.
   ///   - policy: How to wait; nil for what suits this machine.
   /// - Throws: ``CollectiveError`` for a descriptor that is no socket.
   init(
     rank: Int, sockets: [Int32], keys: [ConnectionKeys?], names: [String]? = nil,
-    policy: WaitPolicy? = nil
+    absent: Set<Int> = [], policy: WaitPolicy? = nil
   ) throws(CollectiveError) {
-    wire = try TCPTransport(rank: rank, sockets: sockets, names: names, policy: policy)
+    wire = try TCPTransport(
+      rank: rank, sockets: sockets, names: names, absent: absent, policy: policy)
     outgoing = keys.map { keys in keys.map { Outgoing(RecordSealer($0.sending)) } }
     incoming = keys.map { keys in keys.map { Incoming(RecordOpener($0.receiving)) } }
     unsafe part = .allocate(capacity: 1)
@@ -219,4 +221,10 @@ package import Darwin
   ) throws(CollectiveError) {
     try wire.park(ticket, sending: sending, receiving: receiving, for: nanoseconds)
   }
+
+  package func fault(of peer: Int, in operation: OperationMark) -> CollectiveError? {
+    wire.fault(of: peer, in: operation)
+  }
+
+  package func abort() { wire.abort() }
 }

@@ -63,7 +63,7 @@ struct RendezvousTests {
       #expect(group.hosts.count == ranks && Set(group.hosts).count == 1)
       #expect(group.trafficProtection == .thisHost)
       #if os(Linux)
-      #expect(group.transport == (transport == .tcp ? .tcp : .shm))
+      #expect(group.links == (transport == .tcp ? .tcp : .shm))
       #endif
       let sum = try RendezvousTests.sum(group)
       group.close()
