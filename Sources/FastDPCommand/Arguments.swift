@@ -8,3 +8,4 @@ extension OptimizerRule: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension Activation: ExpressibleByArgument {}
 extension RankProcesses.Link: ExpressibleByArgument {}
+extension GroupTransport: ExpressibleByArgument {}
