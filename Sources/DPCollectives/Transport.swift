@@ -45,3 +45,8 @@ package protocol Transport: AnyObject {
   /// Has peers that wait for this rank, now or later, fail at once: called after an error.
   func abort()
 }
+
+extension Transport {
+  /// Nobody watches.
+  package var watch: GroupWatch? { nil }
+}
