@@ -154,7 +154,7 @@ public struct LaunchEnvironment: Hashable, Sendable {
   private static func own(_ variables: Variables) throws(CollectiveError) -> LaunchEnvironment? {
     guard let rank = try variables.number("FASTDP_RANK") else { return nil }
     let ranks = try variables.needed("FASTDP_RANKS", beside: "FASTDP_RANK")
-    guard let master = try ranks == 1 ? .sameHost(name: "") : variables.master() else {
+    guard let master = try ranks <= 1 ? .sameHost(name: "") : variables.master() else {
       throw CollectiveError(
         .invalidOption,
         "FASTDP_RANK is set and FASTDP_MASTER is not; set it to rank 0's address, "

@@ -123,6 +123,7 @@ private final class LaunchedGroup {
   private var members: [Member] = []
   private var failure: (status: Int32, rank: Int)?
   private var isStopping = false
+  private var hasKilled = false
   private var end: Deadline?
 
   init(_ launcher: RankLauncher, generation: Int) throws(CollectiveError) {
@@ -228,6 +229,7 @@ private final class LaunchedGroup {
       for index in members.indices where members[index].isRunning { look(after: index) }
       stopWhereAsked()
       if let end, end.left <= 0 {
+        hasKilled = true
         endAll(SIGKILL)
         self.end = Deadline(after: .seconds(1))
       }
@@ -246,7 +248,9 @@ private final class LaunchedGroup {
     members[index].isRunning = false
     let signal = status & 0x7f
     let code = signal == 0 ? status >> 8 & 0xff : 128 + signal
-    guard code != 0, failure == nil else { return }
+    guard code != 0, !hasKilled else { return }
+    // A rank that was killed is why others that ended at the same time have failed.
+    guard failure.map({ signal != 0 && $0.status < 128 }) ?? true else { return }
     failure = (code, members[index].rank)
     // The others learn of it themselves and say so; who cannot is ended.
     if end == nil { end = Deadline(after: min(launcher.patience, .seconds(5))) }
