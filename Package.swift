@@ -61,11 +61,17 @@ let package = Package(
       "DPTraining",
       ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
     [
-      .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+      .target(
+        name: "CTestSupport", path: "Tests/CTestSupport",
+        cSettings: [.treatAllWarnings(as: .error)]),
+      .target(
+        name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+        swiftSettings: settings),
       .target(
         name: "FastDP",
         dependencies: [
-          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPTraining",
+          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPCollectives",
+          "DPTraining",
         ],
         swiftSettings: settings),
       .executableTarget(
