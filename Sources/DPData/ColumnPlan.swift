@@ -2,7 +2,7 @@
 ///
 /// A value is read to a code first (a number, or the index of a feature), then written.
 @safe struct ColumnPlan {
-  private enum Reading {
+  enum Reading {
     /// `0`, `1`, `false`, `true`.
     case binary
     /// The texts for 0 and 1, in this order.
@@ -13,7 +13,7 @@
   }
 
   /// What is written where the value is missing.
-  private enum Missing {
+  enum Missing {
     case drop
     /// The code of the imputed value.
     case impute(Double)
@@ -24,11 +24,11 @@
   /// The column's field in the record.
   let field: Int
   /// Where its features begin in the row.
-  private let offset: Int
+  let offset: Int
   /// Where its missing-value indicator is, if it has one.
-  private let indicatorOffset: Int
-  private let reading: Reading
-  private let missing: Missing
+  let indicatorOffset: Int
+  let reading: Reading
+  let missing: Missing
 
   init(_ column: Schema.Column, schema: Schema, field: Int, offset: Int) {
     self.field = field

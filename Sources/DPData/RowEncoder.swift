@@ -26,11 +26,14 @@ enum RowEncoding {
 @safe struct RowEncoder {
   /// How many features a row has.
   let features: Int
-  private let fieldCount: Int
+  let fieldCount: Int
+  /// Whether ``plans``, ``label`` and ``na`` say all that there is to encoding a row, so that an
+  /// engine may encode rows by them itself; not where rows are filtered or columns derived.
+  let isPlain = true
   /// The columns that make features, in the order of the file.
-  private let plans: [ColumnPlan]
-  private let label: ColumnPlan?
-  private let na: MissingTokens
+  let plans: [ColumnPlan]
+  let label: ColumnPlan?
+  let na: MissingTokens
 
   /// Prepares to encode the rows of one table.
   ///
@@ -66,32 +69,32 @@ enum RowEncoding {
 
   /// The rules that hold for the record as a whole.
   ///
-  /// - Parameter reader: At the row.
+  /// - Parameter record: The row.
   /// - Returns: The fault, or nil.
-  func wholeRowFault(_ reader: CSVReader) -> RowFault? {
-    guard reader.fieldCount == fieldCount else {
+  func wholeRowFault(_ record: RecordView) -> RowFault? {
+    guard record.fieldCount == fieldCount else {
       return RowFault(
-        reason: .ragged, field: reader.fieldCount > fieldCount ? fieldCount : nil)
+        reason: .ragged, field: record.fieldCount > fieldCount ? fieldCount : nil)
     }
-    return reader.firstInvalidField().map { RowFault(reason: .invalidText, field: $0) }
+    return record.firstInvalidField().map { RowFault(reason: .invalidText, field: $0) }
   }
 
   /// Encodes the features of a record that has no ``wholeRowFault(_:)``.
   ///
   /// - Parameters:
-  ///   - reader: At the row.
+  ///   - record: The row.
   ///   - row: As many elements as ``features``, all zero; written, also where the row is not kept.
   ///   - labelValue: Gets the label where one is read: a class index or a scaled number.
   /// - Returns: What became of the row.
   /// - Complexity: O(bytes of the record + features), no allocation.
   @unsafe func encode<Element: FeatureElement>(
-    _ reader: CSVReader, into row: UnsafeMutablePointer<Element>, label labelValue: inout Double
+    _ record: RecordView, into row: UnsafeMutablePointer<Element>, label labelValue: inout Double
   ) -> RowEncoding {
     var isMissing = false
     var fault: RowFault?
     for index in plans.indices {
       let plan = plans[index]
-      let bytes = unsafe reader.trimmedField(plan.field)
+      let bytes = unsafe record.trimmedField(plan.field)
       if unsafe na.contains(bytes) {
         isMissing = unsafe !plan.encodeMissing(into: row) || isMissing
       } else if let reason = unsafe plan.encode(bytes, into: row) {
@@ -100,7 +103,7 @@ enum RowEncoding {
       }
     }
     if let label {
-      let bytes = unsafe reader.trimmedField(label.field)
+      let bytes = unsafe record.trimmedField(label.field)
       if unsafe na.contains(bytes) {
         isMissing = true
       } else if let reason = unsafe label.readLabel(bytes, into: &labelValue),
@@ -122,7 +125,7 @@ enum RowEncoding {
 
 /// The texts that stand for a missing value.
 @safe struct MissingTokens {
-  private let tokens: [[UInt8]]
+  let tokens: [[UInt8]]
   /// Bit n is set where a token has n bytes; bit 63 stands for 63 and more.
   private let lengths: UInt64
 

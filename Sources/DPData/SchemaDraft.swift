@@ -58,12 +58,13 @@ public enum SchemaDraft {
     var passedOver = 0
     while try reader.next() {
       rows += 1
-      guard reader.fieldCount == sketches.count, reader.firstInvalidField() == nil else {
+      let record = reader.record
+      guard record.fieldCount == sketches.count, record.firstInvalidField() == nil else {
         passedOver += 1
         continue
       }
       for field in sketches.indices {
-        let bytes = unsafe reader.trimmedField(field)
+        let bytes = unsafe record.trimmedField(field)
         if unsafe !na.contains(bytes) { unsafe sketches[field].see(bytes) }
       }
     }

@@ -1,5 +1,7 @@
 /// The header of one table: which field holds which column of the schema.
 struct TableHeader {
+  /// What error messages call the table.
+  let table: String
   /// The names, in the order of the file.
   let names: [String]
   private let fields: [String: Int]
@@ -48,12 +50,14 @@ struct TableHeader {
         .emptyFile, "the table is empty; it needs a header and rows",
         at: .init(file: reader.name, line: 1, column: 1))
     }
-    if let field = reader.firstInvalidField() {
+    let record = reader.record
+    if let field = record.firstInvalidField() {
       throw DataError(
         .invalidText, "the header is not UTF-8; save the table as UTF-8",
         at: reader.location(ofField: field))
     }
-    names = (0..<reader.fieldCount).map(reader.text)
+    table = reader.name
+    names = (0..<record.fieldCount).map(record.text)
     fields = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
   }
 

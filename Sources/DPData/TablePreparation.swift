@@ -130,10 +130,11 @@ private final class TablePreparation<Element: FeatureElement> {
         try context.onProgress(
           .init(bytesRead: bytesRead + reported, totalBytes: totalBytes, rowsRead: rowsRead))
       }
-      let isTest = isTest(reader, encoder, splitField)
+      let record = reader.record
+      let isTest = isTest(record, encoder, splitField)
       rowsRead += 1
-      if let fault = add(reader, encoder, identifiers, isTest: isTest) {
-        try reject(fault, header, reader)
+      if let fault = add(record, encoder, identifiers, isTest: isTest) {
+        try reject(RejectedRow(fault, in: record), header)
       }
     }
     guard rowsRead > firstRow else {
@@ -148,9 +149,9 @@ private final class TablePreparation<Element: FeatureElement> {
   }
 
   /// The split of the current row: by its unit where that can be read, else by its ordinal.
-  private func isTest(_ reader: CSVReader, _ encoder: RowEncoder, _ field: Int?) -> Bool {
-    if let field, field < reader.fieldCount {
-      let bytes = unsafe reader.trimmedField(field)
+  private func isTest(_ record: RecordView, _ encoder: RowEncoder, _ field: Int?) -> Bool {
+    if let field, field < record.fieldCount {
+      let bytes = unsafe record.trimmedField(field)
       if unsafe !encoder.isMissing(bytes), unsafe bytes.isValidUTF8 {
         return unsafe split.isTest(unit: bytes)
       }
@@ -162,18 +163,18 @@ private final class TablePreparation<Element: FeatureElement> {
   ///
   /// Returns why it is rejected, or nil.
   private func add(
-    _ reader: CSVReader, _ encoder: RowEncoder, _ identifiers: [Int], isTest: Bool
+    _ record: RecordView, _ encoder: RowEncoder, _ identifiers: [Int], isTest: Bool
   ) -> RowFault? {
     let store = isTest ? testFeatures : trainFeatures
     let row = unsafe store.appendZeros()
     var label = 0.0
     var encoding: RowEncoding
-    if let fault = encoder.wholeRowFault(reader) {
+    if let fault = encoder.wholeRowFault(record) {
       encoding = .rejected(fault)
-    } else if let field = missingIdentifier(reader, encoder, identifiers) {
+    } else if let field = missingIdentifier(record, encoder, identifiers) {
       encoding = .rejected(RowFault(reason: .missingIdentifier, field: field))
     } else {
-      encoding = unsafe encoder.encode(reader, into: row, label: &label)
+      encoding = unsafe encoder.encode(record, into: row, label: &label)
     }
     switch encoding {
     case .kept:
@@ -190,9 +191,9 @@ private final class TablePreparation<Element: FeatureElement> {
   }
 
   private func missingIdentifier(
-    _ reader: CSVReader, _ encoder: RowEncoder, _ identifiers: [Int]
+    _ record: RecordView, _ encoder: RowEncoder, _ identifiers: [Int]
   ) -> Int? {
-    identifiers.first { unsafe encoder.isMissing(reader.trimmedField($0)) }
+    identifiers.first { unsafe encoder.isMissing(record.trimmedField($0)) }
   }
 
   private func keep(_ label: Double, isTest: Bool) {
@@ -215,11 +216,11 @@ private final class TablePreparation<Element: FeatureElement> {
     }
   }
 
-  private func reject(_ fault: RowFault, _ header: TableHeader, _ reader: CSVReader) throws {
+  private func reject(_ row: RejectedRow, _ header: TableHeader) throws {
     rowsRejected += 1
-    let error = firstFault ?? fault.error(header, reader)
+    let error = firstFault ?? row.error(header)
     firstFault = error
-    try rejects?.write(fault, header, reader)
+    try rejects?.write(row, header)
     // With a rejects file the reading goes on, so that it lists every such row.
     if rowsRejected > context.options.maxRejected, context.options.rejects == nil { throw error }
   }

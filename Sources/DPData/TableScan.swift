@@ -55,14 +55,15 @@ public final class TableScan {
     precondition(row.count == features, "the row has \(row.count) places, \(features) are needed")
     guard try reader.next() else { return nil }
     row.update(repeating: 0)
-    if let fault = encoder.wholeRowFault(reader) {
-      return .rejected(fault.error(header, reader))
+    let record = reader.record
+    if let fault = encoder.wholeRowFault(record) {
+      return .rejected(RejectedRow(fault, in: record).error(header))
     }
     // SAFETY: the span has `features` elements, and exclusive access to it lasts through the call.
     let encoding = unsafe row.withUnsafeMutableBufferPointer { buffer -> RowEncoding in
       guard let base = buffer.baseAddress else { preconditionFailure("a schema has features") }
       var label = 0.0
-      return unsafe encoder.encode(reader, into: base, label: &label)
+      return unsafe encoder.encode(record, into: base, label: &label)
     }
     switch encoding {
     case .kept: return .features
@@ -71,7 +72,7 @@ public final class TableScan {
       return .missing
     case .rejected(let fault):
       row.update(repeating: 0)
-      return .rejected(fault.error(header, reader))
+      return .rejected(RejectedRow(fault, in: record).error(header))
     }
   }
 }
