@@ -77,7 +77,7 @@ internal import DPFiles
       return [["0", "false", "False", "FALSE"], ["1", "true", "True", "TRUE"]].enumerated()
         .flatMap { code, texts in texts.map { (Array($0.utf8), Int32(code)) } }
     case .binaryTexts(let table), .categorical(let table, _): return table.keys
-    case .numeric: return []
+    case .numeric, .standard, .ordinal, .hashed: return []
     }
   }
 
@@ -106,6 +106,8 @@ internal import DPFiles
       unsafe column.reading = UInt8(CDP_READ_KEYS)
       unsafe column.one_hot = 1
       if let other { unsafe column.other = Int32(other) }
+    case .standard, .ordinal, .hashed:
+      preconditionFailure("a plain encoder has no such column")
     }
     switch plan.missing {
     case .drop: unsafe column.missing = UInt8(CDP_MISSING_DROP)

@@ -21,6 +21,8 @@ final class TableContext: Sendable {
   let splitField: Int?
   /// Fields without which a row is rejected.
   let identifiers: [Int]
+  /// The field of the unit, where units are bounded.
+  let boundField: Int?
   /// The physical line that the first chunk begins in.
   let firstLine: Int
 
@@ -34,6 +36,7 @@ final class TableContext: Sendable {
     encoder = RowEncoder(schema: schema, header: header, withLabel: true)
     tokenizer = CSVTokenizer(delimiter: delimiter)
     splitField = schema.splitColumn.flatMap(header.field)
+    boundField = schema.maxRowsPerUnit == nil ? nil : schema.unit.flatMap(header.field)
     identifiers = [schema.unit, schema.id].compactMap { $0 }.compactMap(header.field)
     plan =
       usesPlan
@@ -119,6 +122,12 @@ struct RowShape: Sendable {
   /// The rows that were kept, as text, where that was asked for.
   private(set) var cleaned: [UInt8] = []
   private(set) var cleanedRows = 0
+  /// Rows for which the schema's condition does not hold.
+  private(set) var filteredRows = 0
+  /// Training rows beyond what the schema allows of their unit.
+  private(set) var boundedRows = 0
+  /// Training rows that could be examples, where units are bounded: record, slot and label.
+  private var candidates: [(record: Int, slot: Int, label: Double)] = []
 
   private let shape: RowShape
   private var split: RowSplit
@@ -156,6 +165,9 @@ struct RowShape: Sendable {
     rejected.removeAll()
     cleaned.removeAll(keepingCapacity: true)
     cleanedRows = 0
+    filteredRows = 0
+    boundedRows = 0
+    candidates.removeAll(keepingCapacity: true)
     unsafe work = unsafe cdp_row_work()
   }
 
@@ -279,7 +291,25 @@ struct RowShape: Sendable {
         }
         cleaned.append(0x0A)
       case .missing: unsafe work.missing += 1
+      case .filtered: filteredRows += 1
       case .rejected(let fault): reject(fault, record, row)
+      }
+    }
+  }
+
+  /// Takes examples back whose unit has as many before them as it may have.
+  ///
+  /// - Parameter bound: Counts the units' rows; chunks are bounded in the order of the tables.
+  func bound(by bound: inout UnitBound?) {
+    guard let field = table?.boundField else { return }
+    for (record, slot, label) in candidates {
+      let isAdmitted = unsafe bound?.admits(self.record(record).trimmedField(field)) ?? true
+      if isAdmitted {
+        countExample(label)
+      } else {
+        boundedRows += 1
+        clearFeatures(ofSlot: slot)
+        writeLabel(nil, isTest: false, row: slot)
       }
     }
   }
@@ -381,18 +411,21 @@ struct RowShape: Sendable {
     let (encoding, label) = encode(record, row, table, as: type)
     switch encoding {
     case .kept:
-      if !isTest {
-        unsafe work.train_examples += 1
-        unsafe work.least_label = min(work.least_label, label)
-        unsafe work.largest_label = max(work.largest_label, label)
+      if !isTest, table.boundField != nil {
+        candidates.append((row, rowCounts.train, label))
+      } else if !isTest {
+        countExample(label)
       }
       finishRow(isTest: isTest, label: label)
+    case .filtered:
+      filteredRows += 1
+      leaveOut(isTest: isTest)
     case .missing:
       unsafe work.missing += 1
-      leaveOut(isTest: isTest, as: type)
+      leaveOut(isTest: isTest)
     case .rejected(let fault):
       reject(fault, record, row)
-      leaveOut(isTest: isTest, as: type)
+      leaveOut(isTest: isTest)
     }
   }
 
@@ -426,18 +459,32 @@ struct RowShape: Sendable {
     return unsafe target
   }
 
+  private func countExample(_ label: Double) {
+    unsafe work.train_examples += 1
+    unsafe work.least_label = min(work.least_label, label)
+    unsafe work.largest_label = max(work.largest_label, label)
+  }
+
   /// The row contributes nothing; in the training split its slot stays.
-  private func leaveOut<Element: FeatureElement>(isTest: Bool, as type: Element.Type) {
+  private func leaveOut(isTest: Bool) {
     guard !isTest else { return }
-    let base = unsafe UnsafeMutableRawPointer(features.train.base)
-    unsafe (base + work.rows.0.count * shape.rowBytes).initializeMemory(
-      as: UInt8.self, repeating: 0, count: shape.rowBytes)
+    clearFeatures(ofSlot: rowCounts.train)
     finishRow(isTest: false, label: nil)
   }
 
+  private func clearFeatures(ofSlot slot: Int) {
+    let base = unsafe UnsafeMutableRawPointer(features.train.base)
+    unsafe (base + slot * shape.rowBytes).initializeMemory(
+      as: UInt8.self, repeating: 0, count: shape.rowBytes)
+  }
+
   private func finishRow(isTest: Bool, label: Double?) {
+    writeLabel(label, isTest: isTest, row: isTest ? rowCounts.test : rowCounts.train)
+    if isTest { unsafe work.rows.1.count += 1 } else { unsafe work.rows.0.count += 1 }
+  }
+
+  private func writeLabel(_ label: Double?, isTest: Bool, row: Int) {
     let base = unsafe UnsafeMutableRawPointer(isTest ? labels.test.base : labels.train.base)
-    let row = unsafe isTest ? work.rows.1.count : work.rows.0.count
     switch shape.labelType {
     case .u8:
       unsafe base.storeBytes(
@@ -451,7 +498,6 @@ struct RowShape: Sendable {
         of: label.map { Float($0) } ?? ExampleTable.noFloat, toByteOffset: 4 * row,
         as: Float.self)
     }
-    if isTest { unsafe work.rows.1.count += 1 } else { unsafe work.rows.0.count += 1 }
   }
 
   /// Notes a rejected row; rows come in order.

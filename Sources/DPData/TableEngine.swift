@@ -19,7 +19,7 @@ internal import Darwin
 /// | scan | finds records and fields | no |
 /// | number | takes as many ordinals as the chunk has rows | yes |
 /// | encode | decides splits, writes features and labels | no |
-/// | add | counts, lists rejected rows, gives rows their place | yes |
+/// | add | bounds units, counts, lists rejected rows, gives rows their place | yes |
 ///
 /// So rows, splits, messages and errors are the same for any number of threads and any size of chunk:
 /// the first error in the order of the tables is the one that is thrown.
@@ -35,6 +35,7 @@ final class TableEngine: @unchecked Sendable {
   // Used by one thread at a time, in order.
   private var nextRow = 0
   private var tally = Tally()
+  private var unitBound: UnitBound?
   private var rejects: RejectsFile?
   private var totalBytes: Int?
   private var firstFault: DataError?
@@ -48,6 +49,8 @@ final class TableEngine: @unchecked Sendable {
     var rowsRead = 0
     var rowsMissing = 0
     var rowsRejected = 0
+    var rowsFiltered = 0
+    var rowsBounded = 0
     var trainRows = 0
     var trainExamples = 0
     var testRows = 0
@@ -68,6 +71,7 @@ final class TableEngine: @unchecked Sendable {
     self.sink = sink
     shape = RowShape(context.schema)
     reader = ChunkReader(context, shape: shape)
+    unitBound = context.schema.maxRowsPerUnit.map(UnitBound.init)
   }
 
   /// Where the rows came from.
@@ -80,8 +84,10 @@ final class TableEngine: @unchecked Sendable {
   var report: PrepareReport {
     PrepareReport(
       rowsRead: tally.rowsRead,
-      rowsKept: tally.rowsRead - tally.rowsMissing - tally.rowsRejected,
+      rowsKept: tally.rowsRead - tally.rowsMissing - tally.rowsRejected - tally.rowsFiltered
+        - tally.rowsBounded,
       rowsMissing: tally.rowsMissing, rowsRejected: tally.rowsRejected,
+      rowsFiltered: tally.rowsFiltered, rowsBounded: tally.rowsBounded,
       trainRows: tally.trainRows, trainExamples: tally.trainExamples,
       testExamples: tally.testRows, features: context.schema.features,
       bytesRead: tally.tableBytes.reduce(0, +), seconds: seconds)
@@ -176,6 +182,7 @@ final class TableEngine: @unchecked Sendable {
         row.line += tally.line
         try reject(row, table.header)
       }
+      if context.needsExamples { chunk.bound(by: &unitBound) }
       try sink.add(chunk)
       count(chunk)
     }
@@ -188,6 +195,8 @@ final class TableEngine: @unchecked Sendable {
     tally.rowsRead += chunk.recordCount
     tally.tableRows += chunk.recordCount
     tally.rowsMissing += chunk.missingRows
+    tally.rowsFiltered += chunk.filteredRows
+    tally.rowsBounded += chunk.boundedRows
     tally.trainRows += chunk.rowCounts.train
     tally.testRows += chunk.rowCounts.test
     tally.trainExamples += chunk.trainExamples

@@ -12,6 +12,8 @@ extension Dataset {
   /// |---|---|---|---|
   /// | every value allowed or imputed | kept | an example | an example |
   /// | no label, or a missing value under policy drop | missing | a slot of zeros, no label | nothing |
+  /// | the schema's condition on rows does not hold | filtered | a slot of zeros, no label | nothing |
+  /// | as many examples of its unit before it as the schema allows | bounded | a slot of zeros, no label | an example |
   /// | another number of fields, invalid UTF-8, a value not allowed, no id or unit | rejected | a slot of zeros, no label | nothing |
   ///
   /// - Parameters:
@@ -148,6 +150,7 @@ struct PreparationContext {
     _ onProgress: (PrepareProgress) throws -> Void, finish: (TableEngine) throws -> Result
   ) throws -> Result {
     try options.check()
+    guard schema.estimatedColumns.isEmpty else { throw PaidImputation.unresolved(schema) }
     return try withoutActuallyEscaping(onMessage) { onMessage in
       try withoutActuallyEscaping(onProgress) { onProgress in
         var context = self
@@ -169,12 +172,23 @@ struct PreparationContext {
   /// - Returns: The provenance.
   func provenance(bytes: [Int] = [], rowsRead: Int = 0, trainRows: Int = 0) -> Provenance {
     Provenance(
-      source: options.source ?? tables.first?.tableName.sourceName ?? "",
+      source: options.sourceName(of: tables),
       inputs: tables.enumerated().map { index, table in
         .init(name: table.tableName.baseName, bytes: index < bytes.count ? bytes[index] : 0)
       },
       rowsRead: rowsRead, splitKey: options.splitKey, testFraction: options.testFraction,
-      trainRows: trainRows, featureNames: schema.featureNames, fastdpVersion: Version.current)
+      trainRows: trainRows, featureNames: schema.featureNames, fastdpVersion: Version.current,
+      imputation: options.imputation)
+  }
+}
+
+extension PrepareOptions {
+  /// The name of the source of tables: the one that is set, or the first table's.
+  ///
+  /// - Parameter tables: Paths.
+  /// - Returns: The name that privacy charges are accounted under.
+  public func sourceName(of tables: [String]) -> String {
+    source ?? tables.first?.tableName.sourceName ?? ""
   }
 }
 

@@ -10,8 +10,10 @@ struct PrepareCommand: ParsableCommand {
     abstract: "Encode tables by a schema into a dataset file.",
     discussion: """
       Rows are encoded by declared facts only, so this costs no privacy. A missing value is dropped \
-      with its row, replaced by a declared value, or marked, as the schema says. A row that the \
-      schema does not allow is rejected; above --max-rejected nothing is written (status 65).
+      with its row, replaced by a declared value, or marked, as the schema says. Where it asks for an \
+      estimate instead (impute: mean, median, most-frequent), one noisy histogram is released and \
+      charged to --ledger. A row that the schema does not allow is rejected; above --max-rejected \
+      nothing is written (status 65).
 
       Tables may be compressed by gzip or zstd; '-' is standard input; a pattern such as \
       'part-*.csv' that the shell left alone stands for the files it fits, in the order of their \
@@ -27,6 +29,7 @@ struct PrepareCommand: ParsableCommand {
         fastdp prepare 'year-*.csv.gz' --schema s.yaml --out d.safetensors
         zcat people.csv.gz | fastdp prepare - --schema s.yaml --out d.safetensors
         fastdp prepare p.csv --schema s.yaml --out d --max-rejected 9 --rejects bad.csv
+        fastdp prepare p.csv --schema s.yaml --out d --ledger budgets --imputation-noise 10
         fastdp prepare p.csv --schema s.yaml --out - > cleaned.csv
       """)
 
@@ -53,6 +56,7 @@ struct PrepareCommand: ParsableCommand {
   @Flag(help: "Replace existing files.")
   var overwrite = false
 
+  @OptionGroup var ledgerOptions: PrepareLedgerOptions
   @OptionGroup var output: OutputOptions
 
   /// Whether rows go to standard output.
@@ -76,7 +80,14 @@ struct PrepareCommand: ParsableCommand {
     options.threads = threads
     options.columns = columns.map { $0.split(separator: ",", omittingEmptySubsequences: false) }?
       .map(String.init)
-    cleans ? try clean(tables, schema, options) : try prepare(tables, schema, options)
+    if !cleans {
+      // A place that cannot be written to is found out before anything is paid for.
+      _ = try AtomicFile(
+        path: shards == 1 ? out : DatasetShard.path(out, index: 0, count: shards),
+        overwrite: overwrite)
+    }
+    let resolved = try ledgerOptions.resolve(schema, tables: tables, options: &options)
+    cleans ? try clean(tables, resolved, options) : try prepare(tables, resolved, options)
   }
 
   private func checkOptions() throws {
@@ -126,6 +137,8 @@ struct PrepareCommand: ParsableCommand {
       ("rowsRead", .integer(report.rowsRead)), ("rowsKept", .integer(report.rowsKept)),
       ("rowsMissing", .integer(report.rowsMissing)),
       ("rowsRejected", .integer(report.rowsRejected)),
+      ("rowsFiltered", .integer(report.rowsFiltered)),
+      ("rowsBounded", .integer(report.rowsBounded)),
       ("trainRows", .integer(report.trainRows)),
       ("trainExamples", .integer(report.trainExamples)),
       ("testExamples", .integer(report.testExamples)), ("features", .integer(report.features)),
@@ -140,6 +153,8 @@ struct PrepareCommand: ParsableCommand {
       ("rows kept", report.rowsKept.grouped),
       ("rows missing", report.rowsMissing.grouped),
       ("rows rejected", report.rowsRejected.grouped),
+      ("rows filtered", report.rowsFiltered.grouped),
+      ("rows beyond their unit's", report.rowsBounded.grouped),
       ("training rows (n)", "\(report.trainRows.grouped), dropped rows included"),
       ("training examples", report.trainExamples.grouped),
       ("test examples", report.testExamples.grouped),
