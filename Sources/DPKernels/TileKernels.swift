@@ -17,14 +17,6 @@ let slackUnits = Int(CDP_SLACK)
 /// With ``Numerics/fast`` variants differ in the last places, as fused products are not rounded; with
 /// ``Numerics/canonical`` all give the same bits.
 package struct TileKernels: Sendable {
-  /// How sums are rounded.
-  package enum Numerics: String, Hashable, Sendable, Codable, CaseIterable {
-    /// A tile's sum in Float, then to the grid.
-    case fast
-    /// Every example's contribution to the grid, by itself: any cut into tiles gives the same bits.
-    case canonical
-  }
-
   /// What a product does to its sums before it stores them.
   package enum Epilogue: Sendable {
     /// z

@@ -12,26 +12,47 @@ package import DPKernels
 ///
 /// Rows are taken t = 256 at a time in the order given. A caller that compares two tables keeps a row
 /// that contributes nothing in its place; then the two sums differ in one tile only, and in L2 norm
-/// by at most C(1 + ``roundingExcess``) + √d·γ, γ being the grid's spacing:
+/// by at most C(1 + ``roundingExcess(_:)``) + √d·γ·``gridRoundings(_:)``, γ being the grid's spacing:
 ///
 /// * Norms are taken in Float from the same a and d that the products use, what rounding may have taken
 ///   from them is added back, and the factor is rounded down (``TilePass/clip(to:)``). So a
 ///   contribution's exact norm is at most C; its two roundings in Float (factor times d, that times a)
 ///   add a relative 2 · 2⁻²⁴, and 2⁻³² C for each layer where a factor times d is below the normal
 ///   numbers.
-/// * In a tile's Float sum any one term meets at most r = t/16 + 5 roundings (one panel of 16 after the
+/// * With ``Numerics/canonical`` that is then rounded to the grid by itself, which moves each of d
+///   coordinates by at most γ/2, and all sums are exact: the rows that differ are all that differs.
+/// * With ``Numerics/fast`` in a tile's Float sum any one term meets at most r = t/16 + 5 roundings (one panel of 16 after the
 ///   other, then the lanes by halves), so a sum of t terms of norm at most C is off by at most
 ///   t · r · 2⁻²⁴ · C in L2 norm, and there are two sums to compare: 2 t r · 2⁻²⁴.
-/// * Rounding a tile's sum to the grid moves each of d coordinates by at most γ/2, twice.
+/// * Rounding that sum to the grid moves each of d coordinates by at most γ/2, twice.
 /// * Between tiles sums are exact.
 package final class ClippedGradientSum {
-  /// The part of κ that does not depend on the grid: (2 t r + 8) · 2⁻²⁴.
-  package static let roundingExcess: Double = {
-    let t = TilePass.tileExamples
+  /// t, the most examples that are summed in Float before they are added exactly.
+  package static func tileExamples(_ numerics: Numerics) -> Int {
+    switch numerics {
+    case .fast: TilePass.tileExamples
+    case .canonical: 1
+    }
+  }
+
+  /// The part of κ that does not depend on the grid: 8 · 2⁻²⁴ for the contribution, 2 t r · 2⁻²⁴ for
+  /// sums of t > 1 examples.
+  package static func roundingExcess(_ numerics: Numerics) -> Double {
+    let t = tileExamples(numerics)
     let roundings = TileKernels.sumRoundings(panels: t / Lanes.examples)
+    let ofSums = t > 1 ? 2 * t * roundings : 0
     // The last factor covers terms of second order in 2⁻²⁴.
-    return Double(2 * t * roundings + 8) * 0x1p-24 * 1.01
-  }()
+    return Double(ofSums + 8) * 0x1p-24 * 1.01
+  }
+
+  /// By how many spacings of the grid a coordinate may move: half a one for a sum that is rounded, in
+  /// either of two tables, or for the one contribution that differs.
+  package static func gridRoundings(_ numerics: Numerics) -> Double {
+    switch numerics {
+    case .fast: 1
+    case .canonical: 0.5
+    }
+  }
 
   /// What a batch was like: un-noised facts about the data, for the operator alone.
   package struct Statistics: Hashable, Sendable {

@@ -42,8 +42,14 @@ package final class StepEngine {
   /// Where the time of steps goes, for each thread; empty unless it is measured.
   private var clocks: [PhaseClock] = []
 
-  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact.
-  private static let usualUnitsPerOne = 0x1p40
+  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact, or to 2⁻³⁰
+  /// and below 2²³.
+  private static func usualUnitsPerOne(_ numerics: Numerics) -> Double {
+    switch numerics {
+    case .fast: 0x1p40
+    case .canonical: 0x1p30
+    }
+  }
   /// Coordinates whose noise is one piece of work.
   private static let noiseCoordinates = 16_384
   /// Multiply-adds of a step, a few for each parameter and example, from which more threads pay.
@@ -84,11 +90,15 @@ package final class StepEngine {
   ///   - key: Where sampling and noise come from; fresh for every process.
   ///   - start: Parameters and optimizer state to go on from.
   ///   - threads: At most so many threads, at least 1; fewer where a step is too small to share.
+  ///   - kernels: The loops to use, of the plan's numerics; the fastest by default.
   /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand.
   package init(
     _ plan: TrainingPlan, table: ExampleTable, key: some RunKey, start: ModelState,
-    threads: Int = 1
+    threads: Int = 1, kernels: TileKernels? = nil
   ) throws {
+    let kernels = kernels ?? .fastest(plan.numerics)
+    precondition(
+      kernels.numerics == plan.numerics, "\(kernels.numerics) loops, \(plan.numerics) plan")
     let architecture = try plan.architecture()
     let count = architecture.parameterCount
     let grid = plan.privacy.map {
@@ -119,7 +129,8 @@ package final class StepEngine {
     sums = (0..<team.threads).map { _ in
       ClippedGradientSum(
         architecture, clipNorm: plan.privacy?.clip,
-        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne)
+        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
+        kernels: kernels)
     }
   }
 

@@ -1,6 +1,6 @@
 internal import DPAccounting
 internal import DPData
-internal import DPKernels
+public import DPKernels
 internal import DPMechanisms
 public import DPModels
 internal import Foundation
@@ -21,6 +21,8 @@ public struct TrainingBenchmark {
     public var examples = 979_200
     /// Whether gradients are clipped and noise is added.
     public var isPrivate = true
+    /// How sums are rounded.
+    public var numerics = Numerics.fast
     /// At most so many threads.
     public var threads = 1
 
@@ -65,6 +67,7 @@ public struct TrainingBenchmark {
     options.batchSize = settings.batchSize
     options.privacy = settings.isPrivate ? .noiseMultiplier(0.9) : .none
     options.clipNorm = 3
+    options.numerics = settings.numerics
     options.optimizer = .sgd
     options.learningRate = 0.01
     options.length = .steps(steps)
@@ -87,7 +90,7 @@ public struct TrainingBenchmark {
     let drawn = Double(max(1, engine.examplesDrawn - before))
     let rate = Double(outcome.examplesDrawn) / outcome.seconds
     let architecture = try plan.architecture()
-    let kernels = TileKernels.fastest()
+    let kernels = TileKernels.fastest(settings.numerics)
     return Result(
       examplesPerSecond: rate,
       peakFraction: rate * architecture.multiplyAdds / kernels.peakMultiplyAddsPerSecond(),

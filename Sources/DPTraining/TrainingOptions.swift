@@ -1,4 +1,5 @@
 public import DPAccounting
+public import DPKernels
 public import DPModels
 
 /// How much privacy a run is to have.
@@ -49,6 +50,8 @@ public struct TrainingOptions: Hashable, Sendable {
   public var relation = NeighbouringRelation.zeroOut
   /// What is added to clipped sums.
   public var noise = NoiseKind.gaussian
+  /// How sums are rounded.
+  public var numerics = Numerics.fast
   /// Makes all randomness from a number that anyone can guess: for tests; no guarantee is claimed.
   public var insecureSeed: UInt64?
 

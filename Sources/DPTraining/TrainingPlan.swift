@@ -1,6 +1,6 @@
 public import DPAccounting
 public import DPData
-internal import DPKernels
+public import DPKernels
 internal import DPMechanisms
 public import DPModels
 internal import Foundation
@@ -80,6 +80,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   public let schedule: LearningRateSchedule
   /// w: parameters are multiplied by 1 − η w before each step.
   public let weightDecay: Double
+  /// How sums are rounded.
+  public let numerics: Numerics
   /// The seed that anyone can guess, where there is one.
   public let insecureSeed: UInt64?
 
@@ -116,6 +118,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     learningRate = try PlanRules.learningRate(options)
     schedule = try PlanRules.schedule(options, steps: steps)
     weightDecay = try PlanRules.weightDecay(options, learningRate: learningRate)
+    numerics = options.numerics
     insecureSeed = options.insecureSeed
     privacy = try PlanRules.privacy(
       options, examples: n, samplingRate: samplingRate, steps: steps,
@@ -190,7 +193,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
       "activation": activation.rawValue, "batch-size": "\(batchSize)", "steps": "\(steps)",
       "optimizer": optimizer.rawValue, "learning-rate": "\(learningRate)",
       "schedule": schedule.shape.rawValue, "warmup": "\(schedule.warmup)",
-      "weight-decay": "\(weightDecay)",
+      "weight-decay": "\(weightDecay)", "numerics": numerics.rawValue,
       "insecure-seed": insecureSeed.map { "\($0)" } ?? "", "non-private": "\(privacy == nil)",
     ]
     guard let privacy else { return settings }

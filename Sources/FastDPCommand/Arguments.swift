@@ -7,4 +7,5 @@ extension NoiseKind: ExpressibleByArgument {}
 extension OptimizerRule: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension Activation: ExpressibleByArgument {}
+extension Numerics: ExpressibleByArgument {}
 extension RankProcesses.Link: ExpressibleByArgument {}

@@ -48,6 +48,9 @@ struct BenchTrainCommand: ParsableCommand {
   @Option(help: "At most so many threads.")
   var threads = 1
 
+  @Option(help: "fast, canonical.")
+  var numerics = Numerics.fast
+
   @Flag(name: .customLong("non-private"), help: "No clipping and no noise.")
   var nonPrivate = false
 
@@ -86,6 +89,7 @@ struct BenchTrainCommand: ParsableCommand {
     settings.batchSize = batchSize
     settings.examples = examples
     settings.isPrivate = !nonPrivate
+    settings.numerics = numerics
     settings.threads = threads
     let systems = try peers.map { try TrainingPeer.all(in: $0, peerPrograms, named: against) } ?? []
     let benchmark = try TrainingBenchmark(settings)

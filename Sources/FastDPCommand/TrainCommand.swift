@@ -155,6 +155,7 @@ extension TrainingOptions {
       options.relation = relation
     }
     if given.noise == nil, let noise = plan.privacy?.noise { options.noise = noise }
+    if given.numerics == nil { options.numerics = plan.numerics }
     if given.insecureSeed == nil { options.insecureSeed = plan.insecureSeed }
     return options
   }

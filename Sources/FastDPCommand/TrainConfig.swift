@@ -21,7 +21,7 @@ struct TrainConfig {
     "schema", "delimiter", "test-fraction", "split-key", "max-rejected", "source", "hidden",
     "activation", "epsilon", "noise-multiplier", "non-private", "delta", "clip", "batch-size",
     "epochs", "steps", "learning-rate", "schedule", "warmup", "weight-decay",
-    "optimizer", "neighbouring", "noise", "accountant",
+    "optimizer", "neighbouring", "noise", "accountant", "numerics",
     "threads", "checkpoint-every", "insecure-seed",
   ]
 

@@ -69,6 +69,12 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "The method that computes ε: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
+  @Option(
+    help: """
+      fast, or canonical: slower, and the same model bit for bit on every processor. (default: fast)
+      """)
+  var numerics: Numerics?
+
   @Option(help: "At most so many threads. (default: one for each processor)")
   var threads: Int?
 
@@ -115,6 +121,7 @@ struct TrainOptions: ParsableArguments {
     merged.neighbouring = neighbouring ?? other.neighbouring
     merged.noise = noise ?? other.noise
     merged.accountant = accountant ?? other.accountant
+    merged.numerics = numerics ?? other.numerics
     merged.threads = threads ?? other.threads
     merged.checkpointEvery = checkpointEvery ?? other.checkpointEvery
     merged.insecureSeed = insecureSeed ?? other.insecureSeed
@@ -156,6 +163,7 @@ struct TrainOptions: ParsableArguments {
     options.optimizer = optimizer ?? options.optimizer
     options.relation = neighbouring ?? options.relation
     options.noise = noise ?? options.noise
+    options.numerics = numerics ?? options.numerics
     options.insecureSeed = insecureSeed
     return options
   }

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// Every variant with both kinds of numerics.
-private let variants = TileKernels.Numerics.allCases.flatMap { TileKernels.available($0) }
+private let variants = Numerics.allCases.flatMap { TileKernels.available($0) }
 
 /// The lengths that blocks and registers are cut at, and their neighbours.
 private let lengths = [1, 2, 3, 4, 5, 7, 9, 12, 13, 16, 33, 50, 131]

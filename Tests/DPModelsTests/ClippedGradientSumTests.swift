@@ -100,8 +100,14 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
   /// The promise that the noise relies on: leaving out any example moves the sum by at most C(1 + κ).
   ///
   /// Batches are made to hurt: long cancelling sums, one direction, extreme scales.
-  @Test(arguments: architectures, 0..<4)
-  func oneExampleMovesTheSumByAtMostTheSensitivity(architecture: DenseArchitecture, kind: Int) {
+  @Test(arguments: architectures, Numerics.allCases)
+  func oneExampleMovesTheSumByAtMostTheSensitivity(
+    architecture: DenseArchitecture, numerics: Numerics
+  ) {
+    for kind in 0..<4 { tryOneExample(architecture, numerics, kind: kind) }
+  }
+
+  private func tryOneExample(_ architecture: DenseArchitecture, _ numerics: Numerics, kind: Int) {
     var generator = SystemRandomNumberGenerator()
     let batch = 64
     let scale: Float = [1, 1e4, 1e-3, 1e18][kind]
@@ -117,12 +123,14 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     let clipNorm = [1, 0.3, 5, 1][kind]
     let grid = 0x1p-22 * clipNorm
     let bound =
-      clipNorm * (1 + ClippedGradientSum.roundingExcess)
-      + Double(architecture.parameterCount).squareRoot() * grid
+      clipNorm * (1 + ClippedGradientSum.roundingExcess(numerics))
+      + ClippedGradientSum.gridRoundings(numerics)
+      * Double(architecture.parameterCount).squareRoot() * grid
     func sum(without row: Int?) -> [Double] {
       let examples = Examples(features: features, labels: labels)
       if let row { examples.remove(row: row) }
-      let sum = ClippedGradientSum(architecture, clipNorm: clipNorm, unitsPerOne: 1 / grid)
+      let sum = ClippedGradientSum(
+        architecture, clipNorm: clipNorm, unitsPerOne: 1 / grid, kernels: .fastest(numerics))
       let rows = examples.rows
       sum.add(rows.span, of: examples.table, parameters: start.span)
       return sum.sum
@@ -148,7 +156,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       sum.reset()
       let rows = [row]
       sum.add(rows.span, of: examples.table, parameters: zero.span)
-      let bound = clipNorm * (1 + ClippedGradientSum.roundingExcess) + 5 * clipNorm * 0x1p-20
+      let bound = clipNorm * (1 + ClippedGradientSum.roundingExcess(.fast)) + 5 * clipNorm * 0x1p-20
       #expect(norm(sum.sum) * clipNorm * 0x1p-20 <= bound)
     }
   }
@@ -175,7 +183,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       let moved = norm(zip(sum(without: nil), sum(without: 3)).map { ($0 - $1) * 0x1p-40 })
       worst = max(worst, moved - 1)
     }
-    #expect(worst <= ClippedGradientSum.roundingExcess + 2 * 0x1p-40)
+    #expect(worst <= ClippedGradientSum.roundingExcess(.fast) + 2 * 0x1p-40)
     #expect(worst > 0, "the allowance would be untested")
   }
 
@@ -217,8 +225,8 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     }
   }
 
-  @Test(arguments: TileKernels.Numerics.allCases)
-  func tilesAndOrderDoNotMatterOnTheGrid(numerics: TileKernels.Numerics) throws {
+  @Test(arguments: Numerics.allCases)
+  func tilesAndOrderDoNotMatterOnTheGrid(numerics: Numerics) throws {
     let architecture = try DenseArchitecture(
       features: 9, hidden: [12], activation: .tanh, head: .binary)
     var generator = SystemRandomNumberGenerator()
@@ -241,6 +249,24 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     #expect((whole == other) == (numerics == .canonical))
   }
 
+  /// Canonical sums have the same bits from every variant, on coarse and on fine grids.
+  @Test(arguments: architectures, [0x1p18, 0x1p22, 0x1p26])
+  func canonicalSumsAreTheSameFromEveryVariant(architecture: DenseArchitecture, scale: Double) {
+    var generator = SystemRandomNumberGenerator()
+    let start = parameters(architecture)
+    let examples = Examples.random(
+      300, features: 9, head: architecture.head, using: &generator)
+    let sums = TileKernels.available(.canonical).map { kernels in
+      let sum = ClippedGradientSum(
+        architecture, clipNorm: 0.7, unitsPerOne: scale, kernels: kernels)
+      let rows = examples.rows
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      return sum.sum
+    }
+    for sum in sums.dropFirst() { #expect(sum == sums[0]) }
+    #expect(sums[0].contains { $0 != 0 } && sums[0].allSatisfy { $0 == $0.rounded() })
+  }
+
   /// The fast path equals the reference over a product of shapes, with every instruction set.
   @Test(arguments: [1, 7, 9, 16, 784], [[], [1], [50], [50, 20], [256, 128]])
   func everyVariantAgreesWithTheReference(features: Int, hidden: [Int]) throws {
@@ -258,7 +284,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
         batch, features: features, head: .regression, using: &generator)
       let reference = ReferenceNetwork(architecture, parameters: start.map(Double.init))
       let expected = reference.clippedSum(examples.inDouble, bound: 0.5)
-      for kernels in TileKernels.Numerics.allCases.flatMap({ TileKernels.available($0) }) {
+      for kernels in Numerics.allCases.flatMap({ TileKernels.available($0) }) {
         let sum = ClippedGradientSum(
           architecture, clipNorm: 0.5, unitsPerOne: 0x1p40, kernels: kernels)
         let rows = examples.rows

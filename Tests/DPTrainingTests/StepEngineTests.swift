@@ -1,5 +1,6 @@
 import DPAccounting
 import DPData
+import DPKernels
 import DPMechanisms
 import DPModels
 import DPTraining
@@ -281,6 +282,38 @@ import Testing
       #expect(engine.threads == threads)
       for step in 0..<5 { engine.take(step: step) }
       return engine.state
+    }
+    for state in states.dropFirst() { #expect(state == states[0]) }
+    #expect(states[0].parameters != start.parameters)
+  }
+
+  /// The promise of canonical numerics: the same model from every instruction set and number of threads.
+  @Test(
+    arguments: [PrivacyChoice.noiseMultiplier(0.4), .noiseMultiplier(1.5), .none],
+    Activation.allCases)
+  func canonicalStepsHaveTheSameBitsEverywhere(
+    privacy: PrivacyChoice, activation: Activation
+  ) throws {
+    let dataset = try Dataset.random(examples: 4000, features: 9)
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = privacy
+        $0.activation = activation
+        $0.hidden = [90, 80]
+        $0.batchSize = 700
+        $0.numerics = .canonical
+      }, dataset)
+    let key = SecureKey()
+    var generator = StreamGenerator(key, domain: .initialisation)
+    let start = try ModelState(start: plan, using: &generator)
+    let states = try TileKernels.available(.canonical).flatMap { kernels in
+      try [1, 3].map { threads in
+        let engine = try StepEngine(
+          plan, table: dataset.train.table, key: key, start: start, threads: threads,
+          kernels: kernels)
+        for step in 0..<3 { engine.take(step: step) }
+        return engine.state
+      }
     }
     for state in states.dropFirst() { #expect(state == states[0]) }
     #expect(states[0].parameters != start.parameters)

@@ -56,6 +56,22 @@ import Testing
     #expect(spent > epsilon * 0.999)
   }
 
+  /// What canonical sums are charged: one contribution's rounding, no tile's.
+  @Test func canonicalNumericsCostLess() throws {
+    let fast = try plan { $0.privacy = .noiseMultiplier(1) }
+    let canonical = try plan {
+      $0.privacy = .noiseMultiplier(1)
+      $0.numerics = .canonical
+    }
+    let privacy = try #require(canonical.privacy)
+    let count = Double(try canonical.architecture().parameterCount)
+    let contribution = 2 * 0x1p-24 + count.squareRoot() * privacy.gridSpacing / 2 / privacy.clip
+    #expect(privacy.kappa >= contribution && privacy.kappa <= contribution + 1e-6)
+    #expect(privacy.tileExamples == 1)
+    #expect(try privacy.epsilon < #require(fast.privacy).epsilon)
+    #expect(fast.differences(from: canonical) == ["numerics"])
+  }
+
   @Test(arguments: [NeighbouringRelation.zeroOut, .replace])
   func replaceNeedsMoreNoise(relation: NeighbouringRelation) throws {
     let usual = try #require(try plan { _ in }.privacy)
