@@ -1,5 +1,6 @@
 public import DPAccounting
 internal import DPFiles
+internal import DPKernels
 internal import DPModels
 internal import Foundation
 
