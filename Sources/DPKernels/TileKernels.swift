@@ -233,6 +233,8 @@ package struct TileKernels: Sendable {
   ///   - activations: a, finite, with a unit of ones.
   ///   - panels: How many panels of both.
   ///   - unitsPerOne: A power of two, or nil to add the Float sums as they are.
+  ///   - largest: No element of d aᵀ is larger in size; infinity where that is not known. What canonical
+  ///     loops give does not depend on it, their speed does.
   ///   - sum: The running sum, in units; `[outputs, inputs]` of it at `weights`, row-major, and
   ///     `[outputs]` at `biases`.
   ///   - weights: Where the sum of d aᵀ begins.
@@ -240,7 +242,8 @@ package struct TileKernels: Sendable {
   /// - Complexity: O(inputs · outputs · examples), no allocation.
   package func addOuterProducts(
     _ gradients: Panels, _ activations: Panels, panels: Int, unitsPerOne: Double?,
-    to sum: inout MutableSpan<Double>, weightsAt weights: Int, biasesAt biases: Int
+    largest: Double = .infinity, to sum: inout MutableSpan<Double>, weightsAt weights: Int,
+    biasesAt biases: Int
   ) {
     let size = gradients.units * activations.units
     precondition(
@@ -264,6 +267,7 @@ package struct TileKernels: Sendable {
       unsafe call.scale = unitsPerOne ?? 1
       // x + shift − shift rounds to the nearest integer, ties to even, while |x| < 2⁵¹.
       unsafe call.shift = unitsPerOne == nil ? 0 : 0x1.8p52
+      unsafe call.largest = largest
       unsafe call.weights = start + weights
       unsafe call.biases = start + biases
       unsafe functions.outer(&call)

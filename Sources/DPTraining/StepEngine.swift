@@ -129,6 +129,7 @@ package final class StepEngine {
     sums = (0..<team.threads).map { _ in
       ClippedGradientSum(
         architecture, clipNorm: plan.privacy?.clip,
+        clipping: plan.privacy?.clipping ?? .flat,
         unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
         kernels: kernels)
     }

@@ -1,5 +1,6 @@
 import DPAccounting
 import DPData
+import DPKernels
 import DPModels
 import DPTraining
 import Foundation
@@ -70,6 +71,16 @@ import Testing
     #expect(privacy.tileExamples == 1)
     #expect(try privacy.epsilon < #require(fast.privacy).epsilon)
     #expect(fast.differences(from: canonical) == ["numerics"])
+  }
+
+  /// The rule of clipping is part of a plan and changes nothing that is accounted.
+  @Test(arguments: Clipping.allCases)
+  func everyRuleOfClippingHasTheSameSensitivity(clipping: Clipping) throws {
+    let flat = try plan { _ in }
+    let other = try plan { $0.clipping = clipping }
+    #expect(other.privacy?.clipping == clipping)
+    #expect(other.privacy?.noiseMultiplier == flat.privacy?.noiseMultiplier)
+    #expect(flat.differences(from: other) == (clipping == .flat ? [] : ["clipping"]))
   }
 
   @Test(arguments: [NeighbouringRelation.zeroOut, .replace])
