@@ -5,8 +5,9 @@ package import DPKernels
 /// All memory is allocated once; examples lie in SIMD lanes and never see each other.
 package final class TilePass {
   /// t, the most examples of a tile: as many as keep the rounding of a Float sum within κ ≤ 1e-3 (see
-  /// ``ClippedGradientSum``), so that a sum over lanes is rarely taken.
-  package static let tileExamples = 256
+  /// ``ClippedGradientSum``), so that a sum over lanes is rarely taken; a panel more than 256, so that
+  /// Poisson batches of about a multiple of 256 seldom need another tile for a few rows.
+  package static let tileExamples = 272
 
   /// What one layer takes in and what the loss's gradient is at its output, before activation.
   private struct Layer {

@@ -46,7 +46,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     }
   }
 
-  @Test(arguments: architectures, [0, 1, 7, 256])
+  @Test(arguments: architectures, [0, 1, 7, 300])
   func sumsAgreeWithTheReference(architecture: DenseArchitecture, batch: Int) {
     var generator = SystemRandomNumberGenerator()
     let start = parameters(architecture)
@@ -68,7 +68,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
         let value = sum.sum.map { $0 / (unitsPerOne ?? 1) }
         // Rounding to the grid is no error of the kernels: γ/2 for each coordinate and tile.
         let rounding = unitsPerOne.map {
-          0.5 / $0 * Double((batch + 255) / 256) * Double(value.count).squareRoot()
+          0.5 / $0 * Double(ClippedGradientSum.tiles(of: batch)) * Double(value.count).squareRoot()
         }
         let distance = norm(zip(value, expected).map { $0 - $1 })
         #expect(distance <= 1e-5 * norm(expected) + (rounding ?? 0))
@@ -230,8 +230,12 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     var generator = SystemRandomNumberGenerator()
     var worst = 0.0
     for _ in 0..<1000 {
-      let features = (0..<256).map { _ in Float.random(in: -1...1, using: &generator) }
-      let labels = (0..<256).map { _ in Float.random(in: -1e3...1e3, using: &generator) }
+      let features = (0..<TilePass.tileExamples).map { _ in
+        Float.random(in: -1...1, using: &generator)
+      }
+      let labels = (0..<TilePass.tileExamples).map { _ in
+        Float.random(in: -1e3...1e3, using: &generator)
+      }
       func sum(without row: Int?) -> [Double] {
         let examples = Examples(features: features, labels: labels)
         if let row { examples.remove(row: row) }
@@ -302,9 +306,10 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       }
       return sum.sum
     }
+    let t = TilePass.tileExamples
     let whole = sum([0..<1024])
-    #expect(whole == sum([512..<1024, 0..<512]))
-    #expect(whole == sum((0..<4).reversed().map { $0 * 256..<$0 * 256 + 256 }))
+    #expect(whole == sum([2 * t..<1024, 0..<2 * t]))
+    #expect(whole == sum((0..<4).reversed().map { $0 * t..<min(1024, $0 * t + t) }))
     // Canonical sums do not depend on where tiles are cut, either.
     let other = sum([0..<100, 100..<101, 101..<700, 700..<1024])
     #expect((whole == other) == (numerics == .canonical))
@@ -339,7 +344,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     let start = architecture.initialParameters(using: &generator)
     // The reference is slow: the largest batches are tried on small networks.
     let batches =
-      architecture.parameterCount > 10_000 ? [1, 17] : [0, 1, 15, 16, 17, 256, 1000]
+      architecture.parameterCount > 10_000 ? [1, 17] : [0, 1, 15, 16, 17, 256, 272, 1000]
     for batch in batches {
       let examples = Examples.random(
         batch, features: features, head: .regression, using: &generator)
