@@ -38,7 +38,9 @@ package final class StepEngine {
   private let noise: [NoisePart]
   private let team: ThreadTeam
   /// One for each thread.
-  private let sums: [ClippedGradientSum]
+  private let sums: [PartialSum]
+  /// Counts calls of ``take(step:)``.
+  private var turn = 0
   /// Where the time of steps goes, for each thread; empty unless it is measured.
   private var clocks: [PhaseClock] = []
 
@@ -59,6 +61,21 @@ package final class StepEngine {
   private final class Sample {
     var step = -1
     var records: [UInt32] = []
+  }
+
+  /// What a thread has summed of a step; emptied by the thread itself when it takes its first tile.
+  private final class PartialSum {
+    let sum: ClippedGradientSum
+    /// The call of ``take(step:)`` that it belongs to.
+    private(set) var turn = 0
+
+    init(_ sum: ClippedGradientSum) { self.sum = sum }
+
+    func begin(_ turn: Int) {
+      guard self.turn != turn else { return }
+      sum.reset()
+      self.turn = turn
+    }
   }
 
   /// The noise of consecutive coordinates; zeros without privacy.
@@ -127,11 +144,12 @@ package final class StepEngine {
       threads: StepEngine.usefulThreads(threads, batchSize: plan.batchSize, parameters: count))
     self.team = team
     sums = (0..<team.threads).map { _ in
-      ClippedGradientSum(
-        architecture, clipNorm: plan.privacy?.clip,
-        clipping: plan.privacy?.clipping ?? .flat,
-        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
-        kernels: kernels)
+      PartialSum(
+        ClippedGradientSum(
+          architecture, clipNorm: plan.privacy?.clip,
+          clipping: plan.privacy?.clipping ?? .flat,
+          unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
+          kernels: kernels))
     }
   }
 
@@ -155,6 +173,7 @@ package final class StepEngine {
   ///
   /// - Parameter step: The step's index in the run, charged already.
   package func take(step: Int) {
+    turn += 1
     draw(step)
     draw(step + 1)
     share(step: step)
@@ -174,7 +193,6 @@ package final class StepEngine {
   private func share(step: Int) {
     let sample = samples[step % samples.count]
     let tiles = ClippedGradientSum.tiles(of: sample.records.count)
-    for sum in sums { sum.reset() }
     team.run(pieces: 1 + noise.count + tiles) { thread, piece in
       if piece == 0 {
         timed(.sample, thread) { draw(step + 2) }
@@ -184,8 +202,12 @@ package final class StepEngine {
         timed(.compute, thread) { add(tile: piece - 1 - noise.count, of: tiles, step, thread) }
       }
     }
-    for sum in sums { statistics.add(sum.statistics) }
-    examplesDrawn += sums.reduce(0) { $0 + $1.statistics.examples }
+    // An empty batch has no tile.
+    if tiles == 0 { sums[0].begin(turn) }
+    for part in sums where part.turn == turn {
+      statistics.add(part.sum.statistics)
+      examplesDrawn += part.sum.statistics.examples
+    }
     stepsTaken += 1
   }
 
@@ -197,7 +219,8 @@ package final class StepEngine {
     let first = min(later.count, (ahead < tiles ? ahead : ahead - tiles) * TilePass.tileExamples)
     let end = min(later.count, first + TilePass.tileExamples)
     let start = parameters
-    sums[thread].add(
+    sums[thread].begin(turn)
+    sums[thread].sum.add(
       tile: tile, of: records.span, table: table, parameters: start.span,
       upcoming: later.span.extracting(first..<end))
   }
@@ -207,8 +230,9 @@ package final class StepEngine {
   /// S and the noise are integers in units of the grid, so their sum is exact in Double.
   private func release(step: Int) {
     timed(.noiseUpdate, 0) {
-      let total = sums[0]
-      for sum in sums.dropFirst() { total.add(sum) }
+      let parts = sums.filter { $0.turn == turn }
+      let total = parts[0].sum
+      for part in parts.dropFirst() { total.add(part.sum) }
       let rate = learningRate * schedule.factor(step: step, of: steps)
       optimizer.begin(
         learningRate: Float(rate), scale: 1 / (total.unitsPerOne ?? 1) / Double(batchSize))
