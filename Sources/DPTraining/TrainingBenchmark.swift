@@ -44,6 +44,9 @@ public struct TrainingBenchmark {
     public let instructionSet: String
   }
 
+  /// The instruction set that steps are taken with here.
+  public static var instructionSet: String { TileKernels.fastest().name }
+
   private let settings: Settings
   private let dataset: Dataset
   private let plan: TrainingPlan
@@ -98,8 +101,20 @@ public struct TrainingBenchmark {
       threads: engine.threads, instructionSet: kernels.name)
   }
 
-  private func engine() throws -> StepEngine {
-    let key = SecureKey()
+  /// Takes a number of steps whose samples and noise are always the same, for counting instructions.
+  ///
+  /// - Parameter steps: How many, at least 1.
+  /// - Returns: The examples that were drawn.
+  /// - Throws: What ``Trainer`` throws.
+  public func take(steps: Int) throws -> Int {
+    let engine = try engine(InsecureKey(seed: 1))
+    for step in 0..<steps { engine.take(step: step) }
+    return engine.examplesDrawn
+  }
+
+  private func engine() throws -> StepEngine { try engine(SecureKey()) }
+
+  private func engine(_ key: some RunKey) throws -> StepEngine {
     var generator = StreamGenerator(key, domain: .initialisation)
     return try StepEngine(
       plan, table: dataset.train.table, key: key,
