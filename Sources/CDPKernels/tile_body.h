@@ -433,7 +433,7 @@ TARGET static void NAME(outer_wide)(const cdp_outer *p) {
 
 TARGET static void NAME(outer)(const cdp_outer *p) {
 #if CDP_CANONICAL
-  if (!(p->largest * p->scale < 0x1p22 && p->panels <= 31)) {
+  if (p->shift == 0 || !(p->largest * p->scale < 0x1p22 && p->panels <= 31)) {
     NAME(outer_wide)(p);
     return;
   }

@@ -222,6 +222,11 @@ private let lengths = [1, 2, 3, 4, 5, 7, 9, 12, 13, 16, 33, 50, 131]
     kernels.addOuterProducts(
       gradients, input, panels: 5, unitsPerOne: 0x1p18, largest: largest, to: &span, weightsAt: 0,
       biasesAt: weights)
+    // Without a grid nothing is rounded to whole numbers, however small the products are.
+    kernels.addOuterProducts(
+      gradients, input, panels: 5, unitsPerOne: nil, largest: largest, to: &span, weightsAt: 0,
+      biasesAt: weights)
+    #expect(sum.contains { $0 != $0.rounded() })
     return sum
   }
 
