@@ -236,12 +236,22 @@ size_t cdp_runs_next1(cdp_runs *runs, uint8_t *into, size_t count) {
   void cdp_spread##BYTES(                                                                      \
       TYPE *values, size_t dense, const uint8_t *bitmap, size_t first, size_t count) {         \
     size_t from = dense;                                                                       \
-    for (size_t i = count; i > 0 && from < i; i--) {                                           \
-      size_t bit = first + i - 1;                                                              \
-      if (bitmap[bit / 8] >> (bit & 7) & 1)                                                    \
-        values[i - 1] = values[--from];                                                        \
-      else                                                                                     \
-        values[i - 1] = 0;                                                                     \
+    for (size_t i = count; i > 0 && from < i;) {                                               \
+      /* Mostly all of a piece have values: one move. */                                       \
+      size_t piece = i < 32 ? i : 32, start = first + i - piece;                               \
+      uint64_t mask = (1ull << piece) - 1;                                                     \
+      uint64_t bits = load8(bitmap + start / 8) >> (start & 7) & mask;                         \
+      i -= piece;                                                                              \
+      if (bits == mask && from >= piece) {                                                     \
+        from -= piece;                                                                         \
+        memmove(values + i, values + from, piece * sizeof(TYPE));                              \
+        continue;                                                                              \
+      }                                                                                        \
+      for (size_t k = piece; k > 0; k--) {                                                     \
+        size_t has = bits >> (k - 1) & 1 && from > 0;                                          \
+        from -= has;                                                                           \
+        values[i + k - 1] = has ? values[from] : 0;                                            \
+      }                                                                                        \
     }                                                                                          \
   }
 

@@ -200,7 +200,7 @@ struct LoopTests {
   func valuesSpread(count: Int, first: Int) {
     var generator = SeededGenerator(seed: UInt64(count))
     let bits = (0..<count).map { _ in Bool.random(using: &generator) }
-    var bitmap = [UInt8](repeating: 0, count: (first + count) / 8 + 8)
+    var bitmap = [UInt8](repeating: 0, count: (first + count) / 8 + 16)
     for (row, bit) in bits.enumerated() where bit {
       bitmap[(first + row) / 8] |= 1 << UInt8((first + row) % 8)
     }

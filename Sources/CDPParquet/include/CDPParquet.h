@@ -87,6 +87,7 @@ size_t cdp_copy_reversed_bits(
 void cdp_set_bits(uint8_t *bitmap, size_t first, size_t count);
 
 /// Moves dense values to the places whose bit (from bit `first`) is 1; the others become 0.
+/// The bitmap must have 8 bytes to spare.
 void cdp_spread1(uint8_t *values, size_t dense, const uint8_t *bitmap, size_t first, size_t count);
 void cdp_spread4(uint32_t *values, size_t dense, const uint8_t *bitmap, size_t first, size_t count);
 void cdp_spread8(uint64_t *values, size_t dense, const uint8_t *bitmap, size_t first, size_t count);
