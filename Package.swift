@@ -21,7 +21,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
       name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: mathematics),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name), "TestSupport"] + dependencies,
-      resources: name == "DPData" ? [.copy("Fixtures")] : [], swiftSettings: settings),
+      resources: ["DPData", "DPParquet"].contains(name) ? [.copy("Fixtures")] : [],
+      swiftSettings: settings),
   ]
 }
 
@@ -36,6 +37,7 @@ let package = Package(
   products: [
     .library(name: "FastDP", targets: ["FastDP"]),
     .library(name: "DPCollectives", targets: ["DPCollectives"]),
+    .library(name: "DPParquet", targets: ["DPParquet"]),
     .executable(name: "fastdp", targets: ["FastDPCommand"]),
     // For Benchmarks, which times its loops one by one.
     .library(name: "CDPKernels", targets: ["CDPKernels"]),
@@ -49,9 +51,11 @@ let package = Package(
   targets: [
     [
       .target(name: "CDPKernels", cSettings: [.treatAllWarnings(as: .error)]),
+      .target(name: "CDPParquet", cSettings: [.treatAllWarnings(as: .error)]),
       .target(name: "CDPSystem", cSettings: [.treatAllWarnings(as: .error)]),
     ],
     module("DPFiles"),
+    module("DPParquet", ["DPFiles", "CDPParquet"]),
     module("DPKernels", ["CDPKernels"]),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
