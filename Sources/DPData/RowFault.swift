@@ -15,6 +15,20 @@ struct RowFault {
   /// The field at fault, or nil for the whole row.
   let field: Int?
 
+  /// Whether the row has its fields, and one of their values is at fault.
+  var isAboutValue: Bool {
+    switch reason {
+    case .ragged, .invalidText, .missingIdentifier: false
+    case .notANumber, .notFinite, .notBinary, .undeclaredCategory: true
+    }
+  }
+
+  /// The one of two faults that comes first in the order of the file; this one where both do.
+  func first(before other: RowFault?) -> RowFault {
+    guard let other, other.field ?? .max < field ?? .max else { return self }
+    return other
+  }
+
   /// What is wrong, in words without values.
   ///
   /// - Parameters:

@@ -1,7 +1,7 @@
 /// Reads a table row by row into features, for a model to predict from.
 ///
 /// Only the columns that make features are needed; label, id, unit and ignored columns may be
-/// absent. Every record gives one outcome, in order.
+/// absent. Conditions are part of the features: what they compare must be there. Every record gives one outcome, in order.
 public final class TableScan {
   /// What became of a row.
   public enum Outcome: Sendable {
@@ -9,6 +9,8 @@ public final class TableScan {
     case features
     /// A value is missing whose column drops such rows.
     case missing
+    /// The schema's condition on rows does not hold.
+    case filtered
     /// The row has a value or a form that the schema does not allow; the error names the place.
     case rejected(DataError)
   }
@@ -70,6 +72,7 @@ public final class TableScan {
     case .missing:
       row.update(repeating: 0)
       return .missing
+    case .filtered: return .filtered
     case .rejected(let fault):
       row.update(repeating: 0)
       return .rejected(RejectedRow(fault, in: record).error(header))
