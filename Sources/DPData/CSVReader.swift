@@ -31,7 +31,7 @@ internal import DPFiles
   /// Where the next record begins in the buffer.
   private var position = 0
   private var isAtEnd = false
-  private var current = CSVFields()
+  private let current = CSVFields()
   /// The line in which the next record begins.
   private var nextLine = 1
 
@@ -103,7 +103,7 @@ internal import DPFiles
       // SAFETY: the first `filled` bytes of the buffer were read; nothing moves them in the call.
       let outcome = unsafe tokenizer.scan(
         UnsafeBufferPointer(rebasing: buffer[..<filled]), from: position, isLast: isAtEnd,
-        into: &current)
+        into: current)
       switch outcome {
       case .record(let next):
         position = next
@@ -126,58 +126,21 @@ internal import DPFiles
   }
 
   /// How many fields the current record has; at least 1.
-  package var fieldCount: Int { current.fields.count }
+  package var fieldCount: Int { current.count }
+
+  /// The current record, valid until ``next()`` is called.
+  var record: RecordView {
+    guard let base = unsafe buffer.baseAddress else { preconditionFailure("a reader has memory") }
+    return unsafe current.record(
+      in: UnsafePointer(base), recordStart..<position, line: line)
+  }
 
   /// Lends the text of a field of the current record.
   ///
   /// - Parameter index: 0 up to ``fieldCount``.
   /// - Returns: Its bytes, valid until ``next()`` is called.
-  @unsafe @inline(__always) package func field(_ index: Int) -> UnsafeRawBufferPointer {
-    let field = current.fields[index]
-    if field.isInBuffer {
-      return unsafe UnsafeRawBufferPointer(
-        rebasing: UnsafeRawBufferPointer(buffer)[field.lower..<field.upper])
-    }
-    // SAFETY: the scratch array is not touched before the next record, so its storage stays.
-    return unsafe current.scratch.withUnsafeBytes {
-      unsafe UnsafeRawBufferPointer(rebasing: $0[field.lower..<field.upper])
-    }
-  }
-
-  /// Lends the text of a field of the current record, without ASCII whitespace at either end.
-  ///
-  /// - Parameter index: 0 up to ``fieldCount``.
-  /// - Returns: Its bytes, valid until ``next()`` is called.
-  @unsafe @inline(__always) func trimmedField(_ index: Int) -> UnsafeRawBufferPointer {
-    let bytes = unsafe field(index)
-    var lower = 0
-    var upper = bytes.count
-    while lower < upper, unsafe bytes[lower].isASCIISpace { lower += 1 }
-    while lower < upper, unsafe bytes[upper - 1].isASCIISpace { upper -= 1 }
-    return unsafe UnsafeRawBufferPointer(rebasing: bytes[lower..<upper])
-  }
-
-  /// A copy of a field's trimmed text, for headers and messages.
-  ///
-  /// - Parameter index: 0 up to ``fieldCount``.
-  /// - Returns: The text; invalid UTF-8 is repaired.
-  func text(_ index: Int) -> String {
-    unsafe String(decoding: trimmedField(index), as: UTF8.self)
-  }
-
-  /// The first field of the current record that holds invalid UTF-8, or nil.
-  ///
-  /// - Complexity: O(bytes of the record); eight at a time where all are ASCII.
-  func firstInvalidField() -> Int? {
-    // SAFETY: the record lies within the filled part of the buffer.
-    let record = unsafe UnsafeRawBufferPointer(
-      rebasing: UnsafeRawBufferPointer(buffer)[recordStart..<position])
-    if unsafe record.isASCII { return nil }
-    return current.fields.firstIndex { field in
-      let bytes = unsafe UnsafeRawBufferPointer(
-        rebasing: UnsafeRawBufferPointer(buffer)[field.origin..<field.end])
-      return unsafe !bytes.isValidUTF8
-    }
+  @unsafe package func field(_ index: Int) -> UnsafeRawBufferPointer {
+    unsafe record.field(index)
   }
 
   /// Where the current record or one of its fields begins.
@@ -186,7 +149,7 @@ internal import DPFiles
   /// - Returns: The place.
   /// - Complexity: O(bytes of the record before the field).
   package func location(ofField field: Int? = nil) -> DataError.Location {
-    location(ofOffset: field.map { current.fields[$0].origin } ?? recordStart)
+    location(ofOffset: field.map { current[$0].origin } ?? recordStart)
   }
 
   private func location() -> DataError.Location { location(ofOffset: recordStart) }
@@ -278,27 +241,5 @@ private final class Source {
     unsafe target.copyBytes(from: bytes[position..<position + count])
     position += count
     return count
-  }
-}
-
-extension UnsafeRawBufferPointer {
-  /// Whether every byte is below 128.
-  fileprivate var isASCII: Bool {
-    var offset = 0
-    var bits: UInt64 = 0
-    while offset + 8 <= count {
-      bits |= unsafe loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-      offset += 8
-    }
-    while offset < count {
-      bits |= UInt64(unsafe self[offset])
-      offset += 1
-    }
-    return bits & 0x8080_8080_8080_8080 == 0
-  }
-
-  /// Whether the bytes are whole, shortest-form UTF-8.
-  var isValidUTF8: Bool {
-    unsafe String(validating: self, as: UTF8.self) != nil
   }
 }

@@ -25,6 +25,9 @@ public struct PrepareOptions: Sendable {
   public var overwrite = false
   /// The name of the source of the data, or nil for the first table's base name without extensions.
   public var source: String?
+  /// What the schema's values for missing ones were estimated by, to be recorded; nil where they
+  /// were declared.
+  public var imputation: Provenance.Imputation?
   /// Bytes that are asked of a table at a time; tests lower it.
   package var chunkSize = CSVReader.usualChunkSize
 

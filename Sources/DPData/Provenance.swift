@@ -38,6 +38,26 @@ public struct Provenance: Codable, Hashable, Sendable {
   public let featureNames: [String]
   /// The version of fastDP that made the dataset.
   public let fastdpVersion: String
+  /// What was released of the rows to replace missing values; nil where nothing was.
+  public var imputation: Imputation?
+
+  /// Values that were estimated from the rows by ``PaidImputation``: released, so no secret.
+  public struct Imputation: Codable, Hashable, Sendable {
+    /// The value of one column.
+    public struct Value: Codable, Hashable, Sendable {
+      /// The column's name.
+      public let column: String
+      /// What it is an estimate of.
+      public let estimate: Schema.Estimate
+      /// The value, as a table would have it.
+      public let value: String
+    }
+
+    /// σ of the one release that all values were computed from.
+    public let noiseMultiplier: Double
+    /// The values, in the order of the columns.
+    public let values: [Value]
+  }
 }
 
 /// What preparing a table found: for the operator, since most of it depends on the cells.
@@ -50,6 +70,10 @@ public struct PrepareReport: Codable, Hashable, Sendable {
   public let rowsMissing: Int
   /// Rows with a value or a form that the schema does not allow.
   public let rowsRejected: Int
+  /// Rows for which the schema's condition on rows does not hold.
+  public let rowsFiltered: Int
+  /// Training rows beyond what the schema allows of their unit.
+  public let rowsBounded: Int
   /// Raw rows in the training split: n.
   public let trainRows: Int
   /// Kept rows in the training split.

@@ -58,12 +58,13 @@ public enum SchemaDraft {
     var passedOver = 0
     while try reader.next() {
       rows += 1
-      guard reader.fieldCount == sketches.count, reader.firstInvalidField() == nil else {
+      let record = reader.record
+      guard record.fieldCount == sketches.count, record.firstInvalidField() == nil else {
         passedOver += 1
         continue
       }
       for field in sketches.indices {
-        let bytes = unsafe reader.trimmedField(field)
+        let bytes = unsafe record.trimmedField(field)
         if unsafe !na.contains(bytes) { unsafe sketches[field].see(bytes) }
       }
     }
@@ -124,6 +125,7 @@ public enum SchemaDraft {
     # A schema is taken to be public. The types, bounds and categories below were read from the
     # data, so they are public only if the data are. Replace them by what is known without looking:
     # a code book, the law, common sense.
+    # Where persons or households have several rows, declare unit: COLUMN and max_rows_per_unit: N.
     label: \(label.quotedYAML)
     missing: drop
     na: ["", NA]
@@ -145,12 +147,5 @@ extension String {
     let isSafe = plain && utf8.first.map { $0 > UInt8(ascii: ".") } ?? false
     let isNegativeNumber = hasPrefix("-") && DecimalNumber.parse(self) != nil
     return (isSafe && !words.contains(lowercased())) || isNegativeNumber ? self : quotedJSON
-  }
-}
-
-extension Double {
-  /// The shortest text that reads back as this number, whole numbers without a point.
-  fileprivate var shortText: String {
-    magnitude < 1e15 && rounded() == self ? "\(Int(self))" : "\(self)"
   }
 }

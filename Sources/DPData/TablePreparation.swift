@@ -13,6 +13,8 @@ extension Dataset {
   /// |---|---|---|---|
   /// | every value allowed or imputed | kept | an example | an example |
   /// | no label, or a missing value under policy drop | missing | a slot of zeros, no label | nothing |
+  /// | the schema's condition on rows does not hold | filtered | a slot of zeros, no label | nothing |
+  /// | as many examples of its unit before it as the schema allows | bounded | a slot of zeros, no label | an example |
   /// | another number of fields, invalid UTF-8, a value not allowed, no id or unit | rejected | a slot of zeros, no label | nothing |
   ///
   /// - Parameters:
@@ -34,6 +36,7 @@ extension Dataset {
     onProgress: (PrepareProgress) throws -> Void = { _ in }
   ) throws -> (dataset: Dataset, report: PrepareReport) {
     try options.check()
+    guard schema.estimatedColumns.isEmpty else { throw PaidImputation.unresolved(schema) }
     return try withoutActuallyEscaping(onMessage) { onMessage in
       try withoutActuallyEscaping(onProgress) { onProgress in
         let context = PreparationContext(
@@ -72,6 +75,9 @@ private final class TablePreparation<Element: FeatureElement> {
   private var rowsRead = 0
   private var rowsMissing = 0
   private var rowsRejected = 0
+  private var rowsFiltered = 0
+  private var rowsBounded = 0
+  private var unitBound: UnitBound?
   private var trainExamples = 0
   private var firstFault: DataError?
   private var classes = ClassWatch()
@@ -85,6 +91,7 @@ private final class TablePreparation<Element: FeatureElement> {
     trainLabels = LabelStore(labelType)
     testLabels = LabelStore(labelType)
     split = RowSplit(key: context.options.splitKey, testFraction: context.options.testFraction)
+    unitBound = context.schema.maxRowsPerUnit.map(UnitBound.init)
   }
 
   func run() throws -> (dataset: Dataset, report: PrepareReport) {
@@ -120,6 +127,7 @@ private final class TablePreparation<Element: FeatureElement> {
       reader, schema: context.schema, purpose: .preparation, onMessage: context.onMessage)
     let encoder = RowEncoder(schema: context.schema, header: header, withLabel: true)
     let splitField = context.schema.splitColumn.flatMap(header.field)
+    let unitField = context.schema.unit.flatMap(header.field)
     let identifiers = [context.schema.unit, context.schema.id].compactMap { $0 }
       .compactMap(header.field)
     let firstRow = rowsRead
@@ -130,10 +138,11 @@ private final class TablePreparation<Element: FeatureElement> {
         try context.onProgress(
           .init(bytesRead: bytesRead + reported, totalBytes: totalBytes, rowsRead: rowsRead))
       }
-      let isTest = isTest(reader, encoder, splitField)
+      let record = reader.record
+      let isTest = isTest(record, encoder, splitField)
       rowsRead += 1
-      if let fault = add(reader, encoder, identifiers, isTest: isTest) {
-        try reject(fault, header, reader)
+      if let fault = add(record, encoder, identifiers, unitField, isTest: isTest) {
+        try reject(RejectedRow(fault, in: record), header)
       }
     }
     guard rowsRead > firstRow else {
@@ -148,9 +157,9 @@ private final class TablePreparation<Element: FeatureElement> {
   }
 
   /// The split of the current row: by its unit where that can be read, else by its ordinal.
-  private func isTest(_ reader: CSVReader, _ encoder: RowEncoder, _ field: Int?) -> Bool {
-    if let field, field < reader.fieldCount {
-      let bytes = unsafe reader.trimmedField(field)
+  private func isTest(_ record: RecordView, _ encoder: RowEncoder, _ field: Int?) -> Bool {
+    if let field, field < record.fieldCount {
+      let bytes = unsafe record.trimmedField(field)
       if unsafe !encoder.isMissing(bytes), unsafe bytes.isValidUTF8 {
         return unsafe split.isTest(unit: bytes)
       }
@@ -162,22 +171,31 @@ private final class TablePreparation<Element: FeatureElement> {
   ///
   /// Returns why it is rejected, or nil.
   private func add(
-    _ reader: CSVReader, _ encoder: RowEncoder, _ identifiers: [Int], isTest: Bool
+    _ record: RecordView, _ encoder: RowEncoder, _ identifiers: [Int], _ unitField: Int?,
+    isTest: Bool
   ) -> RowFault? {
     let store = isTest ? testFeatures : trainFeatures
     let row = unsafe store.appendZeros()
     var label = 0.0
     var encoding: RowEncoding
-    if let fault = encoder.wholeRowFault(reader) {
+    if let fault = encoder.wholeRowFault(record) {
       encoding = .rejected(fault)
-    } else if let field = missingIdentifier(reader, encoder, identifiers) {
+    } else if let field = missingIdentifier(record, encoder, identifiers) {
       encoding = .rejected(RowFault(reason: .missingIdentifier, field: field))
     } else {
-      encoding = unsafe encoder.encode(reader, into: row, label: &label)
+      encoding = unsafe encoder.encode(record, into: row, label: &label)
     }
     switch encoding {
-    case .kept:
+    case .kept where isTest || isWithinBound(record, unitField):
       keep(label, isTest: isTest)
+      return nil
+    case .kept:
+      rowsBounded += 1
+      leaveOut(store, isTest: isTest)
+      return nil
+    case .filtered:
+      rowsFiltered += 1
+      leaveOut(store, isTest: isTest)
       return nil
     case .missing:
       rowsMissing += 1
@@ -189,10 +207,16 @@ private final class TablePreparation<Element: FeatureElement> {
     }
   }
 
+  /// Whether the unit of a training row, which could be an example, has room for it.
+  private func isWithinBound(_ record: RecordView, _ unitField: Int?) -> Bool {
+    guard let unitField else { return true }
+    return unsafe unitBound?.admits(record.trimmedField(unitField)) ?? true
+  }
+
   private func missingIdentifier(
-    _ reader: CSVReader, _ encoder: RowEncoder, _ identifiers: [Int]
+    _ record: RecordView, _ encoder: RowEncoder, _ identifiers: [Int]
   ) -> Int? {
-    identifiers.first { unsafe encoder.isMissing(reader.trimmedField($0)) }
+    identifiers.first { unsafe encoder.isMissing(record.trimmedField($0)) }
   }
 
   private func keep(_ label: Double, isTest: Bool) {
@@ -215,11 +239,11 @@ private final class TablePreparation<Element: FeatureElement> {
     }
   }
 
-  private func reject(_ fault: RowFault, _ header: TableHeader, _ reader: CSVReader) throws {
+  private func reject(_ row: RejectedRow, _ header: TableHeader) throws {
     rowsRejected += 1
-    let error = firstFault ?? fault.error(header, reader)
+    let error = firstFault ?? row.error(header)
     firstFault = error
-    try rejects?.write(fault, header, reader)
+    try rejects?.write(row, header)
     // With a rejects file the reading goes on, so that it lists every such row.
     if rowsRejected > context.options.maxRejected, context.options.rejects == nil { throw error }
   }
@@ -264,16 +288,19 @@ private final class TablePreparation<Element: FeatureElement> {
 
   private var provenance: Provenance {
     Provenance(
-      source: context.options.source ?? context.tables.first?.sourceName ?? "",
+      source: context.options.sourceName(of: context.tables),
       inputs: inputs, rowsRead: rowsRead, splitKey: context.options.splitKey,
       testFraction: context.options.testFraction, trainRows: trainFeatures.count,
-      featureNames: context.schema.featureNames, fastdpVersion: Version.current)
+      featureNames: context.schema.featureNames, fastdpVersion: Version.current,
+      imputation: context.options.imputation)
   }
 
   private func report(seconds: Double) -> PrepareReport {
     PrepareReport(
-      rowsRead: rowsRead, rowsKept: rowsRead - rowsMissing - rowsRejected,
-      rowsMissing: rowsMissing, rowsRejected: rowsRejected, trainRows: trainFeatures.count,
+      rowsRead: rowsRead,
+      rowsKept: rowsRead - rowsMissing - rowsRejected - rowsFiltered - rowsBounded,
+      rowsMissing: rowsMissing, rowsRejected: rowsRejected, rowsFiltered: rowsFiltered,
+      rowsBounded: rowsBounded, trainRows: trainFeatures.count,
       trainExamples: trainExamples, testExamples: testFeatures.count,
       features: context.schema.features, bytesRead: bytesRead, seconds: seconds)
   }
@@ -290,6 +317,16 @@ private struct ClassWatch {
     } else {
       first = label
     }
+  }
+}
+
+extension PrepareOptions {
+  /// The name of the source of tables: the one that is set, or the first table's.
+  ///
+  /// - Parameter tables: Paths.
+  /// - Returns: The name that privacy charges are accounted under.
+  public func sourceName(of tables: [String]) -> String {
+    source ?? tables.first?.sourceName ?? ""
   }
 }
 

@@ -1,7 +1,7 @@
 /// Reads a table row by row into features, for a model to predict from.
 ///
 /// Only the columns that make features are needed; label, id, unit and ignored columns may be
-/// absent. Every record gives one outcome, in order.
+/// absent. Conditions are part of the features: what they compare must be there. Every record gives one outcome, in order.
 public final class TableScan {
   /// What became of a row.
   public enum Outcome: Sendable {
@@ -9,6 +9,8 @@ public final class TableScan {
     case features
     /// A value is missing whose column drops such rows.
     case missing
+    /// The schema's condition on rows does not hold.
+    case filtered
     /// The row has a value or a form that the schema does not allow; the error names the place.
     case rejected(DataError)
   }
@@ -55,23 +57,25 @@ public final class TableScan {
     precondition(row.count == features, "the row has \(row.count) places, \(features) are needed")
     guard try reader.next() else { return nil }
     row.update(repeating: 0)
-    if let fault = encoder.wholeRowFault(reader) {
-      return .rejected(fault.error(header, reader))
+    let record = reader.record
+    if let fault = encoder.wholeRowFault(record) {
+      return .rejected(RejectedRow(fault, in: record).error(header))
     }
     // SAFETY: the span has `features` elements, and exclusive access to it lasts through the call.
     let encoding = unsafe row.withUnsafeMutableBufferPointer { buffer -> RowEncoding in
       guard let base = buffer.baseAddress else { preconditionFailure("a schema has features") }
       var label = 0.0
-      return unsafe encoder.encode(reader, into: base, label: &label)
+      return unsafe encoder.encode(record, into: base, label: &label)
     }
     switch encoding {
     case .kept: return .features
     case .missing:
       row.update(repeating: 0)
       return .missing
+    case .filtered: return .filtered
     case .rejected(let fault):
       row.update(repeating: 0)
-      return .rejected(fault.error(header, reader))
+      return .rejected(RejectedRow(fault, in: record).error(header))
     }
   }
 }

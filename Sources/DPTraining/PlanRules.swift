@@ -107,8 +107,8 @@ enum PlanRules {
 
   /// σ, κ, ε and what else makes the run private.
   static func privacy(
-    _ options: TrainingOptions, examples n: Int, samplingRate: Double, steps: Int,
-    parameters: Int, accountant base: any PrivacyAccountant
+    _ options: TrainingOptions, examples n: Int, unit: TrainingPlan.UnitFacts?,
+    samplingRate: Double, steps: Int, parameters: Int, accountant base: any PrivacyAccountant
   ) throws -> TrainingPlan.PrivacyFacts? {
     guard options.privacy != .none else { return nil }
     let clip = options.clipNorm
@@ -117,6 +117,12 @@ enum PlanRules {
         .invalidOption,
         "training keeps every row's place, so it cannot cover a row more or less; choose zero-out, "
           + "which has the same epsilon for the same noise")
+    }
+    guard unit == nil || options.relation == .zeroOut else {
+      throw TrainingError(
+        .invalidOption,
+        "the schema asks for a guarantee per \"\(unit?.column ?? "")\", which is known for zero-out "
+          + "only; leave --neighbouring out, or max_rows_per_unit")
     }
     guard clip >= 1e-10, clip <= 1e10 else {
       throw TrainingError(
@@ -139,7 +145,7 @@ enum PlanRules {
       try PoissonSubsampledGaussian(
         samplingRate: samplingRate,
         noiseMultiplier: NoiseMultiplier(sigma).value / (1 + kappa(sigma)),
-        relation: options.relation)
+        relation: options.relation, groupSize: unit?.maxRows ?? 1)
     }
     let (sigma, target) = try chosenNoise(
       options, delta: delta, steps: steps, accountant: accountant, mechanism: mechanism)

@@ -34,7 +34,8 @@ public struct Trainer {
     ledger: (any PrivacyLedger)? = nil
   ) throws {
     guard plan.data.examples == dataset.train.count, plan.features == dataset.features,
-      plan.data.schemaHash == String(dataset.schema.stableHash, radix: 16)
+      plan.data.schemaHash == String(dataset.schema.stableHash, radix: 16),
+      plan.data.unit == dataset.schema.unitFacts
     else {
       throw TrainingError(.changedPlan, "the plan was made for other data; make a plan anew")
     }

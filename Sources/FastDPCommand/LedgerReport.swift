@@ -85,6 +85,7 @@ enum LedgerReport {
         "\(summary.steps.grouped) steps in \(summary.charges.grouped) ranges of "
           + "\(summary.runs.grouped) runs"
       ),
+      ("protects", protected(summary)),
       (
         "epsilon if fixed",
         "\(fixed) by \(summary.accountant), valid if plans were fixed in advance"
@@ -96,6 +97,13 @@ enum LedgerReport {
           "\($0.chargedSteps.grouped) of \($0.plan.steps.count.grouped) steps"
         )
       }
+  }
+
+  /// What all charges together are a guarantee for: a unit only where each of them is.
+  private static func protected(_ summary: SourceSummary) -> String {
+    let sizes = summary.composition.map(\.mechanism.groupSize)
+    guard let least = sizes.min(), least > 1 else { return "single rows" }
+    return "units of up to \(least) rows"
   }
 
   /// An entry for programs.

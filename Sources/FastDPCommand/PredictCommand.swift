@@ -10,7 +10,7 @@ struct PredictCommand: ParsableCommand {
     discussion: """
       Writes one row for each row of the table, in order: the prediction, and for classes the \
       probability of each. The label column may be absent. A row whose missing values the schema \
-      drops has empty fields.
+      drops, or that its where leaves out, has empty fields.
 
       Examples:
         fastdp predict run new.csv --out predictions.csv
@@ -44,6 +44,10 @@ struct PredictCommand: ParsableCommand {
     Console.message("wrote \(report.rows.grouped) predictions to \(out)")
     if report.missing > 0 {
       Console.message("\(report.missing.grouped) rows have missing values and no prediction")
+    }
+    if report.filtered > 0 {
+      Console.message(
+        "\(report.filtered.grouped) rows are left out by the schema's where and have no prediction")
     }
   }
 }

@@ -10,13 +10,16 @@ struct PrepareCommand: ParsableCommand {
     abstract: "Encode tables by a schema into a dataset file.",
     discussion: """
       Rows are encoded by declared facts only, so this costs no privacy. A missing value is dropped \
-      with its row, replaced by a declared value, or marked, as the schema says. A row that the \
-      schema does not allow is rejected; above --max-rejected nothing is written (status 65).
+      with its row, replaced by a declared value, or marked, as the schema says. Where it asks for an \
+      estimate instead (impute: mean, median, most-frequent), one noisy histogram is released and \
+      charged to --ledger. A row that the schema does not allow is rejected; above --max-rejected \
+      nothing is written (status 65).
 
       Examples:
         fastdp prepare people.csv --schema people.yaml --out people.safetensors
         fastdp prepare a.csv b.csv --schema s.yaml --out d.safetensors
         fastdp prepare p.csv --schema s.yaml --out d --max-rejected 9 --rejects bad.csv
+        fastdp prepare p.csv --schema s.yaml --out d --ledger budgets --imputation-noise 10
       """)
 
   @Argument(help: "CSV files with the same columns, each with a header.")
@@ -36,6 +39,7 @@ struct PrepareCommand: ParsableCommand {
   @Flag(help: "Replace existing files.")
   var overwrite = false
 
+  @OptionGroup var ledgerOptions: PrepareLedgerOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -54,8 +58,9 @@ struct PrepareCommand: ParsableCommand {
     options.overwrite = overwrite
     // A place that cannot be written to is found out before the work, not after it.
     _ = try AtomicFile(path: out, overwrite: overwrite)
+    let resolved = try ledgerOptions.resolve(schema, tables: tables, options: &options)
     let (dataset, report) = try Dataset.prepare(
-      tables: tables, schema: schema, options: options, onMessage: Console.message,
+      tables: tables, schema: resolved, options: options, onMessage: Console.message,
       onProgress: PrepareCommand.show)
     Console.clearProgress()
     try dataset.write(to: out, overwrite: overwrite)
@@ -76,6 +81,8 @@ struct PrepareCommand: ParsableCommand {
       ("rowsRead", .integer(report.rowsRead)), ("rowsKept", .integer(report.rowsKept)),
       ("rowsMissing", .integer(report.rowsMissing)),
       ("rowsRejected", .integer(report.rowsRejected)),
+      ("rowsFiltered", .integer(report.rowsFiltered)),
+      ("rowsBounded", .integer(report.rowsBounded)),
       ("trainRows", .integer(report.trainRows)),
       ("trainExamples", .integer(report.trainExamples)),
       ("testExamples", .integer(report.testExamples)), ("features", .integer(report.features)),
@@ -90,6 +97,8 @@ struct PrepareCommand: ParsableCommand {
       ("rows kept", report.rowsKept.grouped),
       ("rows missing", report.rowsMissing.grouped),
       ("rows rejected", report.rowsRejected.grouped),
+      ("rows filtered", report.rowsFiltered.grouped),
+      ("rows beyond their unit's", report.rowsBounded.grouped),
       ("training rows (n)", "\(report.trainRows.grouped), dropped rows included"),
       ("training examples", report.trainExamples.grouped),
       ("test examples", report.testExamples.grouped),
