@@ -18,6 +18,7 @@ let package = Package(
       ]),
     .executableTarget(
       name: "KernelBenchmark", dependencies: [.product(name: "CDPKernels", package: "fastDP")]),
+    .executableTarget(
       name: "ParquetBenchmark", dependencies: [.product(name: "DPParquet", package: "fastDP")]),
     .executableTarget(
       name: "StepBenchmark", dependencies: [.product(name: "FastDP", package: "fastDP")]),
