@@ -110,7 +110,7 @@ public import CDPParquet
     let view = unsafe views[entry]
     // A batch that is used after the reader's next call must not lead out of its memory.
     precondition(
-      unsafe Int(view.offset) + Int(view.length) <= dataMemory.capacity, "the batch is out of date")
+      Int(view.offset) + Int(view.length) <= dataMemory.capacity, "the batch is out of date")
     return unsafe UnsafeBufferPointer(start: data + Int(view.offset), count: Int(view.length))
   }
 
