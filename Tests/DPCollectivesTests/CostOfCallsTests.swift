@@ -10,7 +10,7 @@ struct CostOfCallsTests {
   @Test(arguments: TestLink.allCases, [2, 3, 5])
   func nothingIsAllocatedFromTheSecondOperationOn(link: TestLink, ranks: Int) throws {
     guard ThreadWatch.allocations != nil else { return print("skipped: allocations not counted") }
-    let group = try link.group(ranks, ringBytes: 1 << 12)
+    let group = try link.group(ranks, ringBytes: 1 << 16)
     let allocations = try RankThreads.run(ranks) { rank in
       let communicator = try group.communicator(rank)
       let algorithms = AllReduceAlgorithm.allCases.filter {

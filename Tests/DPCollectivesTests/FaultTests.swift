@@ -198,7 +198,8 @@ struct FaultTests {
       limit.rlim_cur = usual
       unsafe setrlimit(kind, &limit)
       let after = descriptors()
-      exit(after == before ? EXIT_SUCCESS : EXIT_FAILURE)
+      // What is refused would leave more than a dozen; the system's libraries may open a few.
+      exit(after < before + 8 ? EXIT_SUCCESS : EXIT_FAILURE)
     }
   }
 
