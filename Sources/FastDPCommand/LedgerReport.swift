@@ -45,6 +45,7 @@ enum LedgerReport {
     .object([
       ("samplingRate", .number(steps.mechanism.samplingRate.value)),
       ("effectiveNoiseMultiplier", .number(steps.mechanism.noiseMultiplier.value)),
+      ("groupSize", .integer(steps.mechanism.groupSize)),
       ("steps", .integer(steps.count)),
     ])
   }
@@ -54,6 +55,7 @@ enum LedgerReport {
       ("plan", .string(plan.name)),
       ("samplingRate", .number(plan.steps.mechanism.samplingRate.value)),
       ("effectiveNoiseMultiplier", .number(plan.steps.mechanism.noiseMultiplier.value)),
+      ("groupSize", .integer(plan.steps.mechanism.groupSize)),
       ("steps", .integer(plan.steps.count)), ("chargedSteps", .integer(charged)),
     ])
   }

@@ -147,6 +147,7 @@ struct PolicyCommandTests {
       "--steps", "20")
     let shown = try succeed("ledger", "show", ledger)
     #expect(shown.output.contains("units of up to 2 rows"))
+    #expect(try charged().first?["groupSize"] as? Int == 2)
     expectRefusal(
       try fastdp(
         "train", data, "--out", folder.file("no"), "--ledger", ledger, "--noise", "discrete"), 64,
