@@ -31,7 +31,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
       name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: mathematics),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name), "TestSupport"] + dependencies,
-      resources: name == "DPData" ? [.copy("Fixtures")] : [], swiftSettings: settings),
+      resources: ["DPData", "DPParquet"].contains(name) ? [.copy("Fixtures")] : [],
+      swiftSettings: settings),
   ]
 }
 
@@ -46,7 +47,10 @@ let package = Package(
   products: [
     .library(name: "FastDP", targets: ["FastDP"]),
     .library(name: "DPCollectives", targets: ["DPCollectives"]),
+    .library(name: "DPParquet", targets: ["DPParquet"]),
     .executable(name: "fastdp", targets: ["FastDPCommand"]),
+    // For Benchmarks, which times its loops one by one.
+    .library(name: "CDPKernels", targets: ["CDPKernels"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -57,9 +61,11 @@ let package = Package(
   targets: [
     [
       .target(name: "CDPKernels", cSettings: [.treatAllWarnings(as: .error)]),
+      .target(name: "CDPParquet", cSettings: [.treatAllWarnings(as: .error)]),
       .target(name: "CDPSystem", cSettings: [.treatAllWarnings(as: .error)]),
     ],
     module("DPFiles"),
+    module("DPParquet", ["DPFiles", "CDPParquet"]),
     module("DPKernels", ["CDPKernels"]),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
@@ -72,11 +78,17 @@ let package = Package(
       "DPTraining",
       ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
     [
-      .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+      .target(
+        name: "CTestSupport", path: "Tests/CTestSupport",
+        cSettings: [.treatAllWarnings(as: .error)]),
+      .target(
+        name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+        swiftSettings: settings),
       .target(
         name: "FastDP",
         dependencies: [
-          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPTraining",
+          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPCollectives",
+          "DPTraining",
         ],
         swiftSettings: settings),
       .executableTarget(

@@ -65,6 +65,9 @@ internal import DPKernels
     case mpi(MPIGroup, Schedule.Collective)
   }
 
+  /// Plans that are kept; a program whose lengths never repeat must not fill its memory with them.
+  private static let mostPlans = 256
+
   /// An operation that is ready to run.
   private final class Plan {
     let work: Work
@@ -83,6 +86,13 @@ internal import DPKernels
   }
 
   /// A group over any transport.
+  ///
+  /// - Parameters:
+  ///   - transport: How this rank reaches the others.
+  ///   - hosts: The host of each rank; nil where each is alone on its host. Where hosts have several
+  ///     ranks, sums are hierarchical unless a call or ``algorithms`` says otherwise.
+  ///   - generation: How often the group was started anew.
+  ///   - timeout: How long an operation may wait.
   package init(
     _ transport: any Transport, hosts: [Int]? = nil, generation: UInt32 = 0,
     timeout: Duration = .seconds(30)
@@ -91,7 +101,9 @@ internal import DPKernels
     ranks = transport.ranks
     self.hosts = hosts ?? Array(0..<transport.ranks)
     self.timeout = timeout
-    algorithms = AlgorithmTable(always: .circulant)
+    let hostCount = Set(self.hosts).count
+    algorithms = AlgorithmTable(
+      always: hostCount > 1 && hostCount < ranks ? .hierarchical : .circulant)
     engine = .messages(Executor(transport, generation: generation))
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
@@ -242,9 +254,22 @@ internal import DPKernels
     let count = vector.count
     // SAFETY: the vector is borrowed exclusively through the call; only its elements are touched.
     try unsafe vector.withUnsafeMutableBytes { bytes throws(CollectiveError) in
-      guard bytes.count > 0, let base = bytes.baseAddress else { return }
+      guard bytes.count > 0, let base = bytes.baseAddress else { return try passOver() }
       try unsafe run(operation, detail, base, count: count, Element.kind)
     }
+  }
+
+  /// Counts an operation on nothing: no message says that it was called, but the next one will.
+  @usableFromInline
+  func passOver() throws(CollectiveError) {
+    try requireUnbroken()
+    unsafe state.pointee.sequence &+= 1
+  }
+
+  private func requireUnbroken() throws(CollectiveError) {
+    guard let failure = unsafe state.pointee.failure else { return }
+    throw CollectiveError(
+      .broken, "the group of ranks is broken since: \(failure.message)", peer: failure.peer)
   }
 
   @usableFromInline
@@ -259,10 +284,7 @@ internal import DPKernels
   private func run(
     _ plan: Plan, _ vector: UnsafeMutableRawPointer, count: Int
   ) throws(CollectiveError) {
-    if let failure = unsafe state.pointee.failure {
-      throw CollectiveError(
-        .broken, "the group of ranks is broken since: \(failure.message)", peer: failure.peer)
-    }
+    try requireUnbroken()
     guard ranks > 1 else { return }
     unsafe state.pointee.sequence &+= 1
     let operation = unsafe Operation(
@@ -279,8 +301,18 @@ internal import DPKernels
         try unsafe group.run(collective, vector, count: count, plan.element)
       }
     } catch {
+      guard error.code != .invalidOption else { throw error }
       unsafe state.pointee.failure = error
+      abort()
       throw error
+    }
+  }
+
+  /// Has peers that wait for this rank fail at once instead of at their deadline.
+  private func abort() {
+    switch engine {
+    case .messages(let executor), .memory(let executor, _, _, _): executor.abort()
+    case .mpi: break
     }
   }
 
@@ -289,6 +321,9 @@ internal import DPKernels
     let key = PlanKey(
       collective: collective(call), count: call.count, element: call.element)
     let plan = unsafe state.pointee.plans[key] ?? makePlan(key, call.operation)
+    if unsafe state.pointee.plans.count >= Communicator.mostPlans {
+      unsafe state.pointee.plans.removeAll()
+    }
     unsafe state.pointee.plans[key] = plan
     unsafe state.pointee.recent = (call, plan)
     return plan

@@ -138,7 +138,7 @@ enum PlanRules {
     }
     func kappa(_ sigma: Double) -> Double {
       let excess = Sensitivity.excess(
-        grid: grid(sigma), clipNorm: clip, parameters: parameters)
+        grid: grid(sigma), clipNorm: clip, parameters: parameters, numerics: options.numerics)
       return Calibration.roundedUp(excess, significantDigits: 6)
     }
     func mechanism(_ sigma: Double) throws(PrivacyError) -> PoissonSubsampledGaussian {
@@ -172,7 +172,8 @@ enum PlanRules {
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
       epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noise: options.noise,
-      noiseMultiplier: sigma, clip: clip, kappa: excess, tileExamples: TilePass.tileExamples,
+      noiseMultiplier: sigma, clip: clip, clipping: options.clipping, kappa: excess,
+      tileExamples: ClippedGradientSum.tileExamples(options.numerics),
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
   }
 
@@ -189,12 +190,14 @@ enum PlanRules {
     let grid = NoiseGrid(
       noiseScale: privacy.noiseMultiplier * privacy.clip, clipNorm: privacy.clip,
       parameters: parameters, kind: privacy.noise)
-    let excess = Sensitivity.excess(grid: grid, clipNorm: privacy.clip, parameters: parameters)
+    let excess = Sensitivity.excess(
+      grid: grid, clipNorm: privacy.clip, parameters: parameters, numerics: plan.numerics)
     let spent = try accountant.epsilon(
       of: [ComposedSteps(of: mechanism, count: plan.steps)], delta: privacy.delta
     ).upper
     guard privacy.kappa >= excess, privacy.gridSpacing == grid.spacing,
-      privacy.tileExamples == TilePass.tileExamples, privacy.accountant == accountant.name,
+      privacy.tileExamples == ClippedGradientSum.tileExamples(plan.numerics),
+      privacy.accountant == accountant.name,
       plan.samplingRate == Double(plan.batchSize) / Double(plan.data.examples),
       spent <= privacy.epsilon * (1 + 1e-9)
     else {

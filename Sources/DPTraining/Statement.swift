@@ -1,5 +1,6 @@
 public import DPAccounting
 internal import DPFiles
+internal import DPKernels
 internal import DPModels
 internal import Foundation
 
@@ -107,7 +108,9 @@ public struct Statement: Sendable {
         ("noiseMultiplier", .number(privacy.noiseMultiplier)),
         ("kappa", .number(privacy.kappa)),
         ("tileExamples", .integer(privacy.tileExamples)),
+        ("numerics", .string(plan.numerics.rawValue)),
         ("clip", .number(privacy.clip)),
+        ("clipping", .string(privacy.clipping.rawValue)),
         ("accountant", .string(privacy.accountant)),
       ]
     }
@@ -137,6 +140,13 @@ public struct Statement: Sendable {
       + (schedule.warmup > 0 ? ", \(schedule.warmup) steps of warm-up" : "")
       + (schedule.shape != .constant ? ", \(schedule.shape.rawValue) schedule" : "")
       + (plan.weightDecay > 0 ? ", weight decay \(plan.weightDecay)" : "")
+  }
+
+  private func roundingDescription(_ privacy: TrainingPlan.PrivacyFacts) -> String {
+    switch plan.numerics {
+    case .fast: "tiles of \(privacy.tileExamples)"
+    case .canonical: "every row by itself"
+    }
   }
 
   private var modelDescription: String {
@@ -208,8 +218,8 @@ public struct Statement: Sendable {
         ("Neighbouring relation", privacy.relation.rawValue),
         ("Unit of privacy", unitOfPrivacy),
         ("Noise multiplier (sigma)", "\(privacy.noiseMultiplier)"),
-        ("Rounding allowance (kappa)", "\(privacy.kappa), tiles of \(privacy.tileExamples)"),
-        ("Clipping norm (C)", "\(privacy.clip)"),
+        ("Rounding allowance (kappa)", "\(privacy.kappa), \(roundingDescription(privacy))"),
+        ("Clipping norm (C)", "\(privacy.clip), \(privacy.clipping.rawValue)"),
         ("Accountant", privacy.accountant),
       ]
     } else {

@@ -38,12 +38,20 @@ package final class StepEngine {
   private let noise: [NoisePart]
   private let team: ThreadTeam
   /// One for each thread.
-  private let sums: [ClippedGradientSum]
+  private let sums: [PartialSum]
+  /// Counts calls of ``take(step:)``.
+  private var turn = 0
   /// Where the time of steps goes, for each thread; empty unless it is measured.
   private var clocks: [PhaseClock] = []
 
-  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact.
-  private static let usualUnitsPerOne = 0x1p40
+  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact, or to 2⁻³⁰
+  /// and below 2²³.
+  private static func usualUnitsPerOne(_ numerics: Numerics) -> Double {
+    switch numerics {
+    case .fast: 0x1p40
+    case .canonical: 0x1p30
+    }
+  }
   /// Coordinates whose noise is one piece of work.
   private static let noiseCoordinates = 16_384
   /// Multiply-adds of a step, a few for each parameter and example, from which more threads pay.
@@ -53,6 +61,21 @@ package final class StepEngine {
   private final class Sample {
     var step = -1
     var records: [UInt32] = []
+  }
+
+  /// What a thread has summed of a step; emptied by the thread itself when it takes its first tile.
+  private final class PartialSum {
+    let sum: ClippedGradientSum
+    /// The call of ``take(step:)`` that it belongs to.
+    private(set) var turn = 0
+
+    init(_ sum: ClippedGradientSum) { self.sum = sum }
+
+    func begin(_ turn: Int) {
+      guard self.turn != turn else { return }
+      sum.reset()
+      self.turn = turn
+    }
   }
 
   /// The noise of consecutive coordinates; zeros without privacy.
@@ -84,11 +107,15 @@ package final class StepEngine {
   ///   - key: Where sampling and noise come from; fresh for every process.
   ///   - start: Parameters and optimizer state to go on from.
   ///   - threads: At most so many threads, at least 1; fewer where a step is too small to share.
+  ///   - kernels: The loops to use, of the plan's numerics; the fastest by default.
   /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand.
   package init(
     _ plan: TrainingPlan, table: ExampleTable, key: some RunKey, start: ModelState,
-    threads: Int = 1
+    threads: Int = 1, kernels: TileKernels? = nil
   ) throws {
+    let kernels = kernels ?? .fastest(plan.numerics)
+    precondition(
+      kernels.numerics == plan.numerics, "\(kernels.numerics) loops, \(plan.numerics) plan")
     let architecture = try plan.architecture()
     let count = architecture.parameterCount
     let grid = plan.privacy.map {
@@ -117,9 +144,12 @@ package final class StepEngine {
       threads: StepEngine.usefulThreads(threads, batchSize: plan.batchSize, parameters: count))
     self.team = team
     sums = (0..<team.threads).map { _ in
-      ClippedGradientSum(
-        architecture, clipNorm: plan.privacy?.clip,
-        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne)
+      PartialSum(
+        ClippedGradientSum(
+          architecture, clipNorm: plan.privacy?.clip,
+          clipping: plan.privacy?.clipping ?? .flat,
+          unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
+          kernels: kernels))
     }
   }
 
@@ -143,6 +173,7 @@ package final class StepEngine {
   ///
   /// - Parameter step: The step's index in the run, charged already.
   package func take(step: Int) {
+    turn += 1
     draw(step)
     draw(step + 1)
     share(step: step)
@@ -162,7 +193,6 @@ package final class StepEngine {
   private func share(step: Int) {
     let sample = samples[step % samples.count]
     let tiles = ClippedGradientSum.tiles(of: sample.records.count)
-    for sum in sums { sum.reset() }
     team.run(pieces: 1 + noise.count + tiles) { thread, piece in
       if piece == 0 {
         timed(.sample, thread) { draw(step + 2) }
@@ -172,8 +202,12 @@ package final class StepEngine {
         timed(.compute, thread) { add(tile: piece - 1 - noise.count, of: tiles, step, thread) }
       }
     }
-    for sum in sums { statistics.add(sum.statistics) }
-    examplesDrawn += sums.reduce(0) { $0 + $1.statistics.examples }
+    // An empty batch has no tile.
+    if tiles == 0 { sums[0].begin(turn) }
+    for part in sums where part.turn == turn {
+      statistics.add(part.sum.statistics)
+      examplesDrawn += part.sum.statistics.examples
+    }
     stepsTaken += 1
   }
 
@@ -185,7 +219,8 @@ package final class StepEngine {
     let first = min(later.count, (ahead < tiles ? ahead : ahead - tiles) * TilePass.tileExamples)
     let end = min(later.count, first + TilePass.tileExamples)
     let start = parameters
-    sums[thread].add(
+    sums[thread].begin(turn)
+    sums[thread].sum.add(
       tile: tile, of: records.span, table: table, parameters: start.span,
       upcoming: later.span.extracting(first..<end))
   }
@@ -195,8 +230,9 @@ package final class StepEngine {
   /// S and the noise are integers in units of the grid, so their sum is exact in Double.
   private func release(step: Int) {
     timed(.noiseUpdate, 0) {
-      let total = sums[0]
-      for sum in sums.dropFirst() { total.add(sum) }
+      let parts = sums.filter { $0.turn == turn }
+      let total = parts[0].sum
+      for part in parts.dropFirst() { total.add(part.sum) }
       let rate = learningRate * schedule.factor(step: step, of: steps)
       optimizer.begin(
         learningRate: Float(rate), scale: 1 / (total.unitsPerOne ?? 1) / Double(batchSize))

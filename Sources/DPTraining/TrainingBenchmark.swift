@@ -1,6 +1,6 @@
 internal import DPAccounting
 internal import DPData
-internal import DPKernels
+public import DPKernels
 internal import DPMechanisms
 public import DPModels
 internal import Foundation
@@ -21,6 +21,8 @@ public struct TrainingBenchmark {
     public var examples = 979_200
     /// Whether gradients are clipped and noise is added.
     public var isPrivate = true
+    /// How sums are rounded.
+    public var numerics = Numerics.fast
     /// At most so many threads.
     public var threads = 1
 
@@ -41,6 +43,9 @@ public struct TrainingBenchmark {
     /// The instruction set that was used.
     public let instructionSet: String
   }
+
+  /// The instruction set that steps are taken with here.
+  public static var instructionSet: String { TileKernels.fastest().name }
 
   private let settings: Settings
   private let dataset: Dataset
@@ -65,6 +70,7 @@ public struct TrainingBenchmark {
     options.batchSize = settings.batchSize
     options.privacy = settings.isPrivate ? .noiseMultiplier(0.9) : .none
     options.clipNorm = 3
+    options.numerics = settings.numerics
     options.optimizer = .sgd
     options.learningRate = 0.01
     options.length = .steps(steps)
@@ -87,7 +93,7 @@ public struct TrainingBenchmark {
     let drawn = Double(max(1, engine.examplesDrawn - before))
     let rate = Double(outcome.examplesDrawn) / outcome.seconds
     let architecture = try plan.architecture()
-    let kernels = TileKernels.fastest()
+    let kernels = TileKernels.fastest(settings.numerics)
     return Result(
       examplesPerSecond: rate,
       peakFraction: rate * architecture.multiplyAdds / kernels.peakMultiplyAddsPerSecond(),
@@ -95,8 +101,20 @@ public struct TrainingBenchmark {
       threads: engine.threads, instructionSet: kernels.name)
   }
 
-  private func engine() throws -> StepEngine {
-    let key = SecureKey()
+  /// Takes a number of steps whose samples and noise are always the same, for counting instructions.
+  ///
+  /// - Parameter steps: How many, at least 1.
+  /// - Returns: The examples that were drawn.
+  /// - Throws: What ``Trainer`` throws.
+  public func take(steps: Int) throws -> Int {
+    let engine = try engine(InsecureKey(seed: 1))
+    for step in 0..<steps { engine.take(step: step) }
+    return engine.examplesDrawn
+  }
+
+  private func engine() throws -> StepEngine { try engine(SecureKey()) }
+
+  private func engine(_ key: some RunKey) throws -> StepEngine {
     var generator = StreamGenerator(key, domain: .initialisation)
     return try StepEngine(
       plan, table: dataset.train.table, key: key,

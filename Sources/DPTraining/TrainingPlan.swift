@@ -1,6 +1,6 @@
 public import DPAccounting
 public import DPData
-internal import DPKernels
+public import DPKernels
 internal import DPMechanisms
 public import DPModels
 internal import Foundation
@@ -66,6 +66,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     public let noiseMultiplier: Double
     /// C, the bound on the norm of an example's gradient.
     public let clip: Double
+    /// How gradients are brought to C; by every rule one row moves the exact sum by at most C.
+    public let clipping: Clipping
     /// κ: one row moves the sum by at most C(1 + κ); σ / (1 + κ) is what is accounted.
     public let kappa: Double
     /// t, the number of examples that are summed in Float before they are added exactly.
@@ -104,6 +106,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   public let schedule: LearningRateSchedule
   /// w: parameters are multiplied by 1 − η w before each step.
   public let weightDecay: Double
+  /// How sums are rounded.
+  public let numerics: Numerics
   /// The seed that anyone can guess, where there is one.
   public let insecureSeed: UInt64?
 
@@ -144,6 +148,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     learningRate = try PlanRules.learningRate(options)
     schedule = try PlanRules.schedule(options, steps: steps)
     weightDecay = try PlanRules.weightDecay(options, learningRate: learningRate)
+    numerics = options.numerics
     insecureSeed = options.insecureSeed
     privacy = try PlanRules.privacy(
       options, examples: n, unit: data.unit, samplingRate: samplingRate, steps: steps,
@@ -223,7 +228,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
       "activation": activation.rawValue, "batch-size": "\(batchSize)", "steps": "\(steps)",
       "optimizer": optimizer.rawValue, "learning-rate": "\(learningRate)",
       "schedule": schedule.shape.rawValue, "warmup": "\(schedule.warmup)",
-      "weight-decay": "\(weightDecay)",
+      "weight-decay": "\(weightDecay)", "numerics": numerics.rawValue,
       "insecure-seed": insecureSeed.map { "\($0)" } ?? "", "non-private": "\(privacy == nil)",
     ]
     guard let privacy else { return settings }
@@ -231,6 +236,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     settings["noise"] = privacy.noise.rawValue
     settings["delta"] = "\(privacy.delta)"
     settings["clip"] = "\(privacy.clip)"
+    settings["clipping"] = privacy.clipping.rawValue
     settings["accountant"] = privacy.accountant
     settings[privacy.targetEpsilon == nil ? "noise-multiplier" : "epsilon"] =
       "\(privacy.targetEpsilon ?? privacy.noiseMultiplier)"

@@ -145,6 +145,7 @@ extension TrainingOptions {
     if given.epochs == nil, given.steps == nil { options.length = .steps(plan.steps) }
     if given.delta == nil { options.delta = plan.privacy?.delta }
     if given.clip == nil, let clip = plan.privacy?.clip { options.clipNorm = clip }
+    if given.clipping == nil, let rule = plan.privacy?.clipping { options.clipping = rule }
     if given.batchSize == nil { options.batchSize = plan.batchSize }
     if given.learningRate == nil { options.learningRate = plan.learningRate }
     if given.schedule == nil { options.schedule = plan.schedule.shape }
@@ -155,6 +156,7 @@ extension TrainingOptions {
       options.relation = relation
     }
     if given.noise == nil, let noise = plan.privacy?.noise { options.noise = noise }
+    if given.numerics == nil { options.numerics = plan.numerics }
     if given.insecureSeed == nil { options.insecureSeed = plan.insecureSeed }
     return options
   }

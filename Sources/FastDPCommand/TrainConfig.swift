@@ -19,9 +19,10 @@ struct TrainConfig {
   ]
   private static let names: Set<String> = [
     "schema", "delimiter", "test-fraction", "split-key", "max-rejected", "source", "hidden",
-    "activation", "epsilon", "noise-multiplier", "non-private", "delta", "clip", "batch-size",
+    "activation", "epsilon", "noise-multiplier", "non-private", "delta", "clip", "clipping",
+    "batch-size",
     "epochs", "steps", "learning-rate", "schedule", "warmup", "weight-decay",
-    "optimizer", "neighbouring", "noise", "accountant",
+    "optimizer", "neighbouring", "noise", "accountant", "numerics",
     "threads", "checkpoint-every", "insecure-seed",
   ]
 
