@@ -11,6 +11,16 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// The fuzzer's program, where scripts/fuzz asks for it: everyone else's build is without it.
+let fuzzer: [Target] =
+  Context.environment["FASTDP_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "fastdp-fuzz", dependencies: ["DPData", "DPFiles"], path: "Fuzz",
+      exclude: ["corpus", "Kernels"])
+  ]
+
 /// The C library's mathematics, which Linux keeps in a library of its own.
 let mathematics: [LinkerSetting] = [.linkedLibrary("m", .when(platforms: [.linux]))]
 
@@ -54,7 +64,8 @@ let package = Package(
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
     module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
-    module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
+    module(
+      "DPData", ["CDPKernels", "DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
     module("DPCollectives", ["DPKernels", "CDPSystem"]),
     module(
@@ -79,6 +90,7 @@ let package = Package(
         name: "FastDPCommandTests", dependencies: ["FastDPCommand", "TestSupport"],
         swiftSettings: settings),
     ],
+    fuzzer,
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )

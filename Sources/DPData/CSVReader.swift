@@ -16,11 +16,11 @@ internal import DPFiles
   package let name: String
   /// Physical line, from 1, in which the current record begins.
   package private(set) var line = 1
-  /// Bytes of the file that were read so far.
-  package private(set) var bytesRead = 0
+  /// Bytes of the file that were read so far; of a compressed file, its compressed bytes.
+  package var bytesRead: Int { source.rawBytesRead }
 
   private let tokenizer: CSVTokenizer
-  private let source: Source
+  private let source: ByteSource
   private let chunkSize: Int
   private let recordByteLimit: Int
   private var buffer: UnsafeMutableBufferPointer<UInt8>
@@ -38,14 +38,15 @@ internal import DPFiles
   /// Opens a table.
   ///
   /// - Parameters:
-  ///   - path: A file, or anything that can be read from front to back.
+  ///   - path: A file, or anything that can be read from front to back, or `-`.
   ///   - delimiter: An ASCII byte other than a quote or a line end.
   ///   - chunkSize: Bytes that are asked of the file at a time, at least 1.
   /// - Throws: ``FileError``, or ``DataError`` `invalidOption` for a delimiter that cannot be one.
   package convenience init(
     path: String, delimiter: UInt8, chunkSize: Int = CSVReader.usualChunkSize
   ) throws {
-    try self.init(Source(InputFile(path: path)), path, delimiter, chunkSize, Self.recordByteLimit)
+    try self.init(
+      ByteSource(path: path), path.tableName, delimiter, chunkSize, Self.recordByteLimit)
   }
 
   /// Reads a table from memory.
@@ -61,11 +62,11 @@ internal import DPFiles
     bytes: [UInt8], name: String, delimiter: UInt8, chunkSize: Int = CSVReader.usualChunkSize,
     recordByteLimit: Int = CSVReader.recordByteLimit
   ) throws {
-    try self.init(Source(bytes), name, delimiter, chunkSize, recordByteLimit)
+    try self.init(ByteSource(bytes), name, delimiter, chunkSize, recordByteLimit)
   }
 
   private init(
-    _ source: consuming Source, _ name: String, _ delimiter: UInt8, _ chunkSize: Int,
+    _ source: ByteSource, _ name: String, _ delimiter: UInt8, _ chunkSize: Int,
     _ recordByteLimit: Int
   ) throws {
     precondition(chunkSize > 0, "chunks of \(chunkSize) bytes")
@@ -123,6 +124,30 @@ internal import DPFiles
           at: location(ofOffset: opening))
       }
     }
+  }
+
+  /// Goes back, so that the current record is the next one again.
+  func unread() {
+    position = recordStart
+    nextLine = line
+  }
+
+  /// The physical line that the bytes of ``readRest(into:)`` begin in.
+  var lineOfRest: Int { nextLine }
+
+  /// Hands over the bytes behind the current record, for a reader of another kind to go on with.
+  ///
+  /// - Parameter target: Not empty; writable through the call.
+  /// - Returns: How many bytes were given, at least 1, or 0 at the end of the table.
+  /// - Throws: What ``next()`` throws for a table that cannot be read.
+  @unsafe func readRest(into target: UnsafeMutableRawBufferPointer) throws -> Int {
+    guard position < filled else { return unsafe try source.read(into: target) }
+    let count = min(target.count, filled - position)
+    unsafe target.copyMemory(
+      from: UnsafeRawBufferPointer(
+        rebasing: UnsafeRawBufferPointer(buffer)[position..<position + count]))
+    position += count
+    return count
   }
 
   /// How many fields the current record has; at least 1.
@@ -197,7 +222,6 @@ internal import DPFiles
       into: UnsafeMutableRawBufferPointer(
         rebasing: UnsafeMutableRawBufferPointer(buffer)[left..<left + wanted]))
     filled += count
-    bytesRead += count
     isAtEnd = count == 0
   }
 
@@ -215,31 +239,5 @@ internal import DPFiles
     _ = unsafe larger.update(fromContentsOf: rest)
     unsafe buffer.deallocate()
     unsafe buffer = unsafe larger
-  }
-}
-
-/// Where a reader's bytes come from.
-private final class Source {
-  private let file: InputFile?
-  private let bytes: [UInt8]
-  private var position = 0
-
-  init(_ file: consuming InputFile) {
-    self.file = consume file
-    bytes = []
-  }
-
-  init(_ bytes: [UInt8]) {
-    file = nil
-    self.bytes = bytes
-  }
-
-  /// Reads the next bytes, 0 of them at the end.
-  @unsafe func read(into target: UnsafeMutableRawBufferPointer) throws -> Int {
-    if file != nil { return unsafe try file?.read(into: target) ?? 0 }
-    let count = min(target.count, bytes.count - position)
-    unsafe target.copyBytes(from: bytes[position..<position + count])
-    position += count
-    return count
   }
 }

@@ -58,6 +58,14 @@ public struct Provenance: Codable, Hashable, Sendable {
     /// The values, in the order of the columns.
     public let values: [Value]
   }
+
+  /// The same with zeros for what is known only after the tables were read.
+  var withoutNumbers: Provenance {
+    Provenance(
+      source: source, inputs: inputs.map { .init(name: $0.name, bytes: 0) }, rowsRead: 0,
+      splitKey: splitKey, testFraction: testFraction, trainRows: 0, featureNames: featureNames,
+      fastdpVersion: fastdpVersion, imputation: imputation)
+  }
 }
 
 /// What preparing a table found: for the operator, since most of it depends on the cells.

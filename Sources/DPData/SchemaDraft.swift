@@ -14,7 +14,7 @@ public enum SchemaDraft {
   /// - Parameters:
   ///   - table: A CSV file with a header.
   ///   - label: The name of the column to predict.
-  ///   - delimiter: The byte between fields.
+  ///   - delimiter: The byte between fields; nil goes by the table's name.
   ///   - onMessage: Gets lines for the operator: columns that are ignored, rows passed over.
   /// - Returns: YAML text that ``Schema/init(text:file:)`` reads.
   /// - Throws: ``FileError``; ``DataError`` `missingLabel`, `emptyFile`, `noRows`, `duplicateColumn`,
@@ -22,10 +22,11 @@ public enum SchemaDraft {
   ///   many texts.
   /// - Complexity: O(bytes) time; memory for 20 values of each column.
   public static func draft(
-    table: String, label: String, delimiter: UInt8 = UInt8(ascii: ","),
+    table: String, label: String, delimiter: UInt8? = nil,
     onMessage: (String) -> Void = { _ in }
   ) throws -> String {
-    let reader = try CSVReader(path: table, delimiter: delimiter)
+    let reader = try CSVReader(
+      path: table, delimiter: table.delimiter(given: delimiter))
     let header = try TableHeader(reader)
     let label = label.trimmed
     guard header.field(of: label) != nil else {

@@ -20,14 +20,21 @@ struct TableHeader {
   ///   - reader: At its beginning; afterwards at its first row.
   ///   - schema: Names the columns that are needed.
   ///   - purpose: Decides which of them.
+  ///   - columns: The names of the columns, for a table without a header; a first record that says the
+  ///     same is passed over.
   ///   - onMessage: Gets one message that names the columns that are ignored because the schema
   ///     does not name them.
   /// - Throws: ``DataError`` `emptyFile`, `invalidText`, `missingLabel`, `missingColumn` (listing all
   ///   that are missing), `duplicateColumn`; what the reader throws.
   init(
-    _ reader: CSVReader, schema: Schema, purpose: Purpose, onMessage: (String) -> Void
+    _ reader: CSVReader, schema: Schema, purpose: Purpose, columns: [String]? = nil,
+    onMessage: (String) -> Void
   ) throws {
-    try self.init(reader)
+    if let columns {
+      try self.init(reader, columns: columns)
+    } else {
+      try self.init(reader)
+    }
     let needed = Self.needed(by: schema, purpose)
     try checkPresence(of: needed, label: schema.label, in: reader)
     try checkUniqueness(of: needed, in: reader)
@@ -59,6 +66,19 @@ struct TableHeader {
     table = reader.name
     names = (0..<record.fieldCount).map(record.text)
     fields = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
+  }
+
+  /// A header that the table does not have, or has where it was not expected.
+  private init(_ reader: CSVReader, columns: [String]) throws {
+    table = reader.name
+    names = columns.map(\.trimmed)
+    fields = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
+    guard try reader.next() else { return }
+    let record = reader.record
+    let isHeader =
+      record.fieldCount == names.count
+      && record.firstInvalidField() == nil && (0..<names.count).map(record.text) == names
+    if !isHeader { reader.unread() }
   }
 
   /// The field of a column.

@@ -31,15 +31,16 @@ public final class TableScan {
   /// - Parameters:
   ///   - table: A CSV file with a header.
   ///   - schema: The declared facts.
-  ///   - delimiter: The byte between fields.
+  ///   - delimiter: The byte between fields; nil goes by the table's name.
   ///   - onMessage: Gets one line where columns are ignored that the schema does not name.
   /// - Throws: ``FileError``; ``DataError`` `emptyFile`, `invalidText`, `missingColumn`,
   ///   `duplicateColumn` or `unclosedQuote`.
   public init(
-    table: String, schema: Schema, delimiter: UInt8 = UInt8(ascii: ","),
+    table: String, schema: Schema, delimiter: UInt8? = nil,
     onMessage: (String) -> Void = { _ in }
   ) throws {
-    reader = try CSVReader(path: table, delimiter: delimiter)
+    reader = try CSVReader(
+      path: table, delimiter: table.delimiter(given: delimiter))
     header = try TableHeader(reader, schema: schema, purpose: .prediction, onMessage: onMessage)
     encoder = RowEncoder(schema: schema, header: header, withLabel: false)
     features = schema.features

@@ -53,9 +53,11 @@ struct TableWalk {
     var extent = Extent()
     for table in tables {
       let reader = try CSVReader(
-        path: table, delimiter: options.delimiter, chunkSize: options.chunkSize)
+        path: table, delimiter: table.delimiter(given: options.delimiter),
+        chunkSize: options.chunkSize)
       let header = try TableHeader(
-        reader, schema: schema, purpose: .preparation, onMessage: onMessage)
+        reader, schema: schema, purpose: .preparation, columns: options.columns,
+        onMessage: onMessage)
       try onTable(header)
       let encoder = RowEncoder(schema: schema, header: header, withLabel: true)
       let fields = Fields(schema, header)

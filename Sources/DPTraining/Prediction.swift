@@ -40,14 +40,14 @@ extension Model {
   /// - Parameters:
   ///   - table: A CSV file with the schema's feature columns; the label may be absent.
   ///   - path: The CSV file to make, readable by its owner only.
-  ///   - delimiter: The byte between fields of `table`.
+  ///   - delimiter: The byte between fields of `table`; nil goes by its name.
   ///   - overwrite: Whether an existing file may be replaced.
   ///   - onMessage: Told once of columns that the schema does not name.
   /// - Returns: How many rows there were.
   /// - Throws: ``DataError`` at the first row that the schema does not allow, ``FileError``;
   ///   nothing is written then.
   public func predict(
-    _ table: String, to path: String, delimiter: UInt8 = UInt8(ascii: ","),
+    _ table: String, to path: String, delimiter: UInt8? = nil,
     overwrite: Bool = false, onMessage: (String) -> Void = { _ in }
   ) throws -> PredictionReport {
     let schema = try schema()

@@ -39,7 +39,7 @@ struct PredictCommand: ParsableCommand {
       throw CommandError.usage("\(out) is the table itself; name another file for the predictions")
     }
     let report = try model.predict(
-      table, to: out, delimiter: delimiter?.byte ?? UInt8(ascii: ","), overwrite: overwrite,
+      table, to: out, delimiter: delimiter?.byte, overwrite: overwrite,
       onMessage: Console.message)
     Console.message("wrote \(report.rows.grouped) predictions to \(out)")
     if report.missing > 0 {
