@@ -31,7 +31,7 @@ enum MeasuredProcess {
     let path = NSTemporaryDirectory() + "fastdp-\(UUID().uuidString)"
     defer { _ = unsafe unlink(path) }
     #if canImport(Glibc)
-    var actions = posix_spawn_file_actions_t()
+    var actions = unsafe posix_spawn_file_actions_t()
     #else
     var actions: posix_spawn_file_actions_t?
     #endif

@@ -55,7 +55,7 @@ private struct ReferencePreparation {
         rejects.append("\(line),\(column),\(reason)")
       }
       if !isTest {
-        train.append(Array(repeating: 0, count: 11))
+        train.append(Array(repeating: 0, count: 12))
         trainLabels.append(nil)
       }
     }
