@@ -29,7 +29,7 @@ struct InspectCommand: ParsableCommand {
         "inspect needs a schema; give --schema FILE ('fastdp schema' drafts one)")
     }
     let result = try TableInspection(
-      of: tables, schema: schema, options: tableOptions.prepareOptions,
+      of: TablePattern.files(tables), schema: schema, options: tableOptions.prepareOptions,
       onMessage: Console.message, onProgress: PrepareCommand.show)
     Console.clearProgress()
     guard !output.json else { return Console.print(InspectCommand.json(result)) }

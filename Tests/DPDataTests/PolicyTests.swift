@@ -11,11 +11,14 @@ struct PolicyTests {
   init() throws { folder = try ScratchFolder() }
 
   private func prepare(
-    _ table: String, _ schema: String, testFraction: Double = 0, maxRejected: Int = 0
+    _ table: String, _ schema: String, testFraction: Double = 0, maxRejected: Int = 0,
+    chunkSize: Int = 1 << 17, threads: Int = 1
   ) throws -> (dataset: Dataset, report: PrepareReport) {
     var options = PrepareOptions()
     options.testFraction = testFraction
     options.maxRejected = maxRejected
+    options.chunkSize = chunkSize
+    options.threads = threads
     return try Dataset.prepare(
       tables: [folder.write(table, to: "t.csv")], schema: Schema(text: schema, file: "s.yaml"),
       options: options)
@@ -87,8 +90,10 @@ struct PolicyTests {
     columns: {x: {type: numeric, bounds: [0, 9]}, y: {type: binary}}
     """
 
-  /// The first two rows of each home that could be examples are; all others contribute nothing.
-  @Test func theFirstRowsOfEachUnitAreKept() throws {
+  /// The first two rows of each home that could be examples are; all others contribute nothing, for any
+  /// number of threads and any size of chunk.
+  @Test(arguments: [1, 40, 1 << 17], [1, 3])
+  func theFirstRowsOfEachUnitAreKept(chunkSize: Int, threads: Int) throws {
     var random = SeededGenerator(seed: 3)
     let rows = (0..<400).map { row in
       let home = "h\(Int.random(in: 0..<90, using: &random))"
@@ -96,7 +101,8 @@ struct PolicyTests {
       return (home: row % 50 == 0 ? "NA" : home, x: x, y: row % 2)
     }
     let table = "home,x,y\n" + rows.map { "\($0.home),\($0.x),\($0.y)\n" }.joined()
-    let (data, report) = try prepare(table, Self.unitSchema, maxRejected: 400)
+    let (data, report) = try prepare(
+      table, Self.unitSchema, maxRejected: 400, chunkSize: chunkSize, threads: threads)
     var seen: [String: Int] = [:]
     var bounded = 0
     let expected = rows.map { row -> Float? in
