@@ -59,7 +59,10 @@ let package = Package(
     module("DPCollectives", ["DPKernels", "CDPSystem"]),
     module(
       "DPTraining",
-      ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
+      [
+        "DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels",
+        "DPCollectives",
+      ] + crypto),
     [
       .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
       .target(
