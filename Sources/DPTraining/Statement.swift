@@ -17,6 +17,8 @@ public struct Statement: Sendable {
   public let epsilon: Double?
   /// What ε would be, were the noise secret; nil without privacy.
   public let plannedEpsilon: Double?
+  /// Whether sums without noise crossed a network in clear, as was asked for.
+  public let isExposed: Bool
 
   /// States what a run guarantees.
   ///
@@ -24,10 +26,13 @@ public struct Statement: Sendable {
   ///   - plan: The plan that was run.
   ///   - chargedSteps: The steps that are charged.
   ///   - accountant: The method that computes ε.
+  ///   - isExposed: Whether sums without noise crossed a network in clear.
   /// - Throws: ``PrivacyError`` or ``ModelError`` when the plan was changed by hand.
   public init(
-    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant
+    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant,
+    isExposed: Bool = false
   ) throws {
+    self.isExposed = isExposed
     self.plan = plan
     self.chargedSteps = chargedSteps
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else {
@@ -44,7 +49,7 @@ public struct Statement: Sendable {
   }
 
   /// What no run of this kind covers.
-  static let notCovered = [
+  private static let neverCovered = [
     "Facts that were declared public: the schema (columns, types, bounds, categories, values that "
       + "replace missing ones), the number of rows n, and how rows were split.",
     "Choices made by looking at the data: every further run on the same source, such as a search "
@@ -53,8 +58,17 @@ public struct Statement: Sendable {
     "The other files of the run and anything shown while it ran: they stay with the operator, "
       + "since run.json and metrics.jsonl hold exact facts about the data.",
     "Rows of the test split: they took no part in training, and results on them are not released.",
-    "Observers of the computer itself, such as of its memory or of the time that steps take.",
+    "Observers of the computers that trained it, such as of their memory or of the time that steps "
+      + "take: every process that took part could know the noise.",
   ]
+
+  /// What is added where ranks sent each other sums in clear.
+  private static let exposure =
+    "The network between the computers that trained it: traffic was not encrypted, by the operator's "
+    + "choice, and held sums without noise. Whoever could read it is not covered by the guarantee."
+
+  /// What the run does not cover.
+  var notCovered: [String] { Statement.neverCovered + (isExposed ? [Statement.exposure] : []) }
 
   /// The statement for programs.
   var json: JSONValue {
@@ -95,7 +109,7 @@ public struct Statement: Sendable {
       ("schedule", .string(plan.schedule.shape.rawValue)),
       ("warmup", .integer(plan.schedule.warmup)),
       ("weightDecay", .number(plan.weightDecay)),
-      ("notCovered", .array(Statement.notCovered.map(JSONValue.string))),
+      ("notCovered", .array(notCovered.map(JSONValue.string))),
     ]
     return .object(members)
   }
@@ -127,7 +141,7 @@ public struct Statement: Sendable {
     lines += ["", "How the model was made"]
     lines += facts.map { "  " + $0.0.padding(toLength: 34, withPad: " ", startingAt: 0) + $0.1 }
     lines += ["", "What is not covered"]
-    for item in Statement.notCovered { lines += Statement.wrapped(item, bullet: "  - ") }
+    for item in notCovered { lines += Statement.wrapped(item, bullet: "  - ") }
     lines += [
       "", "Made by fastDP \(Version.current). Released with this statement: model.safetensors.", "",
       "Data owner: ______________________________    Date: ________________", "",

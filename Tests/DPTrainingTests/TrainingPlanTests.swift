@@ -1,5 +1,6 @@
 import DPAccounting
 import DPData
+import DPKernels
 import DPModels
 import DPTraining
 import Foundation
