@@ -56,7 +56,7 @@ let package = Package(
     module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
     module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
-    module("DPCollectives", ["DPKernels", "CDPSystem"]),
+    module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(
       "DPTraining",
       [
@@ -64,11 +64,17 @@ let package = Package(
         "DPCollectives",
       ] + crypto),
     [
-      .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+      .target(
+        name: "CTestSupport", path: "Tests/CTestSupport",
+        cSettings: [.treatAllWarnings(as: .error)]),
+      .target(
+        name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+        swiftSettings: settings),
       .target(
         name: "FastDP",
         dependencies: [
-          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPTraining",
+          "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels", "DPCollectives",
+          "DPTraining",
         ],
         swiftSettings: settings),
       .executableTarget(

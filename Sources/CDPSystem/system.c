@@ -5,9 +5,13 @@
 #include "CDPSystem.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+int cdp_process_has_ended(int process) { return kill(process, 0) != 0 && errno == ESRCH; }
 
 #if defined(__linux__)
 
@@ -15,7 +19,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -56,6 +59,11 @@ int cdp_keep_to_part(int part, int parts) {
 
 int cdp_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
+uint32_t cdp_process_space(void) {
+  struct stat space;
+  return stat("/proc/self/ns/pid", &space) == 0 ? (uint32_t)space.st_ino : 0;
+}
+
 int cdp_set_congestion_control(int socket, const char *name) {
   return setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
 }
@@ -83,6 +91,8 @@ int cdp_processors(void) {
 int cdp_keep_to_part(int part, int parts) { return -1; }
 
 int cdp_end_with_parent(void) { return -1; }
+
+uint32_t cdp_process_space(void) { return 0; }
 
 int cdp_set_congestion_control(int socket, const char *name) {
   errno = ENOSYS;

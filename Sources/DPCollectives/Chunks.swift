@@ -33,12 +33,12 @@ public struct Chunks: Hashable, Sendable {
   }
 
   /// Parts behind each other where the first follows the last: one slice, or two.
-  func cyclic(from part: Int, count: Int) -> Slices {
+  func cyclic(from part: Int, count: Int) -> ScheduleSlices {
     let first = part.modulo(parts)
     let end = first + count
     return end <= parts
-      ? Slices(.vector(window(first..<end)))
-      : Slices(.vector(window(first..<parts)), .vector(window(0..<end - parts)))
+      ? ScheduleSlices(.vector(window(first..<end)))
+      : ScheduleSlices(.vector(window(first..<parts)), .vector(window(0..<end - parts)))
   }
 }
 

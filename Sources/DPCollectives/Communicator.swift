@@ -19,6 +19,7 @@ internal import DPKernels
   public let hosts: [Int]
 
   private let engine: Engine
+  private let watch: GroupWatch?
 
   /// What does the work.
   private enum Engine {
@@ -65,6 +66,9 @@ internal import DPKernels
     case mpi(MPIGroup, Schedule.Collective)
   }
 
+  /// Plans that are kept; a program whose lengths never repeat must not fill its memory with them.
+  private static let mostPlans = 256
+
   /// An operation that is ready to run.
   private final class Plan {
     let work: Work
@@ -83,6 +87,13 @@ internal import DPKernels
   }
 
   /// A group over any transport.
+  ///
+  /// - Parameters:
+  ///   - transport: How this rank reaches the others.
+  ///   - hosts: The host of each rank; nil where each is alone on its host. Where hosts have several
+  ///     ranks, sums are hierarchical unless a call or ``algorithms`` says otherwise.
+  ///   - generation: How often the group was started anew.
+  ///   - timeout: How long an operation may wait.
   package init(
     _ transport: any Transport, hosts: [Int]? = nil, generation: UInt32 = 0,
     timeout: Duration = .seconds(30)
@@ -91,8 +102,11 @@ internal import DPKernels
     ranks = transport.ranks
     self.hosts = hosts ?? Array(0..<transport.ranks)
     self.timeout = timeout
-    algorithms = AlgorithmTable(always: .circulant)
+    let hostCount = Set(self.hosts).count
+    algorithms = AlgorithmTable(
+      always: hostCount > 1 && hostCount < ranks ? .hierarchical : .circulant)
     engine = .messages(Executor(transport, generation: generation))
+    watch = transport.watch
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -100,9 +114,11 @@ internal import DPKernels
   /// A group of one host, in memory that its ranks share.
   package init(
     _ region: SharedRegion, _ layout: RegionLayout, rank: Int, generation: UInt32 = 0,
-    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30)
+    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30), watch: GroupWatch? = nil
   ) {
     let transport = RegionTransport(region, layout, rank: rank, policy: policy)
+    transport.watch = watch
+    self.watch = watch
     self.rank = rank
     ranks = layout.ranks
     hosts = Array(repeating: 0, count: layout.ranks)
@@ -132,6 +148,7 @@ internal import DPKernels
     timeout = .seconds(30)
     algorithms = AlgorithmTable(always: .circulant)
     engine = .mpi(group)
+    watch = nil
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -242,9 +259,22 @@ internal import DPKernels
     let count = vector.count
     // SAFETY: the vector is borrowed exclusively through the call; only its elements are touched.
     try unsafe vector.withUnsafeMutableBytes { bytes throws(CollectiveError) in
-      guard bytes.count > 0, let base = bytes.baseAddress else { return }
+      guard bytes.count > 0, let base = bytes.baseAddress else { return try passOver() }
       try unsafe run(operation, detail, base, count: count, Element.kind)
     }
+  }
+
+  /// Counts an operation on nothing: no message says that it was called, but the next one will.
+  @usableFromInline
+  func passOver() throws(CollectiveError) {
+    try requireUnbroken()
+    unsafe state.pointee.sequence &+= 1
+  }
+
+  private func requireUnbroken() throws(CollectiveError) {
+    guard let failure = unsafe state.pointee.failure else { return }
+    throw CollectiveError(
+      .broken, "the group of ranks is broken since: \(failure.message)", peer: failure.peer)
   }
 
   @usableFromInline
@@ -259,12 +289,10 @@ internal import DPKernels
   private func run(
     _ plan: Plan, _ vector: UnsafeMutableRawPointer, count: Int
   ) throws(CollectiveError) {
-    if let failure = unsafe state.pointee.failure {
-      throw CollectiveError(
-        .broken, "the group of ranks is broken since: \(failure.message)", peer: failure.peer)
-    }
+    try requireUnbroken()
     guard ranks > 1 else { return }
     unsafe state.pointee.sequence &+= 1
+    unsafe watch?.begin(state.pointee.sequence, plan.kind)
     let operation = unsafe Operation(
       kind: plan.kind, sequence: state.pointee.sequence, fingerprint: plan.fingerprint,
       timeout: timeout)
@@ -279,8 +307,19 @@ internal import DPKernels
         try unsafe group.run(collective, vector, count: count, plan.element)
       }
     } catch {
+      guard error.code != .invalidOption else { throw error }
+      let error = watch?.settle(error) ?? error
       unsafe state.pointee.failure = error
+      abort()
       throw error
+    }
+  }
+
+  /// Has peers that wait for this rank fail at once instead of at their deadline.
+  private func abort() {
+    switch engine {
+    case .messages(let executor), .memory(let executor, _, _, _): executor.abort()
+    case .mpi: break
     }
   }
 
@@ -289,6 +328,9 @@ internal import DPKernels
     let key = PlanKey(
       collective: collective(call), count: call.count, element: call.element)
     let plan = unsafe state.pointee.plans[key] ?? makePlan(key, call.operation)
+    if unsafe state.pointee.plans.count >= Communicator.mostPlans {
+      unsafe state.pointee.plans.removeAll()
+    }
     unsafe state.pointee.plans[key] = plan
     unsafe state.pointee.recent = (call, plan)
     return plan

@@ -14,8 +14,8 @@ internal import Darwin
 /// everybody comes soon.
 ///
 /// Long vectors are summed where they lie: when all have come, each rank folds a slice of all
-/// vectors in order of ranks and writes the sum to all of them; then all wait once more. Vectors
-/// outside the shared memory go through a staging place, part by part.
+/// vectors in order of ranks and writes the sum to all of them; then all wait once more. A vector
+/// outside the shared memory goes through a staging place; all ranks then sum part by part.
 @safe final class DirectMemory {
   private let rank: Int
   private let ranks: Int
@@ -29,6 +29,7 @@ internal import Darwin
   private let base: UnsafeMutableRawPointer
   private let sources: UnsafeMutableBufferPointer<UnsafeRawPointer?>
   private let targets: UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>
+  private let places: UnsafeMutableBufferPointer<Int>
   private let counts: UnsafeMutablePointer<Counts>
 
   /// What this rank has counted so far.
@@ -68,12 +69,15 @@ internal import Darwin
     unsafe counts.initialize(to: Counts())
     unsafe sources = .allocate(capacity: layout.ranks)
     unsafe targets = .allocate(capacity: layout.ranks)
+    unsafe places = .allocate(capacity: layout.ranks)
+    unsafe places.initialize(repeating: 0)
   }
 
   deinit {
     unsafe counts.deallocate()
     unsafe sources.deallocate()
     unsafe targets.deallocate()
+    unsafe places.deallocate()
   }
 
   private func slot(_ rank: Int, _ bank: Int) -> Slot {
@@ -97,12 +101,7 @@ internal import Darwin
     if byteCount <= DirectMemory.shortBytes {
       return try unsafe sumBySlots(vector, count: count, sum: sum, operation)
     }
-    let place = unsafe UnsafeRawPointer(vector) - UnsafeRawPointer(base)
-    let own = layout.vectors(rank)..<layout.vectors(rank + 1)
-    if own.contains(place), place + byteCount <= own.upperBound {
-      return try sumInPlace(at: place, count: count, sum: sum, operation)
-    }
-    try unsafe sumByStaging(vector, count: count, sum: sum, operation)
+    try unsafe sumLong(vector, count: count, sum: sum, operation)
   }
 
   private func sumBySlots(
@@ -113,14 +112,15 @@ internal import Darwin
     let bank = Int(slotCount & 1)
     let own = slot(rank, bank)
     unsafe own.payload.copyMemory(from: vector, byteCount: count * sum.element.byteCount)
-    own.fingerprint = operation.fingerprint
+    let mark = operation.mark.mixed
+    own.fingerprint = mark
     own.word.publish(slotCount)
     for peer in 0..<ranks {
       let slot = slot(peer, bank)
       unsafe sources[peer] = UnsafeRawPointer(slot.payload)
       guard peer != rank else { continue }
       try wait(for: peer, slot.word, slotCount, own: own.word, operation)
-      guard slot.fingerprint == operation.fingerprint else { throw mismatch(peer, operation) }
+      guard slot.fingerprint == mark else { throw mismatch(peer, operation) }
     }
     unsafe targets[0] = vector
     unsafe sum.fold(
@@ -128,57 +128,85 @@ internal import Darwin
     wake(own.word)
   }
 
-  private func sumByStaging(
+  /// Sums long vectors where they lie; where somebody's lies outside the region, part by part.
+  private func sumLong(
     _ vector: UnsafeMutableRawPointer, count: Int, sum: VectorSum, _ operation: Operation
   ) throws(CollectiveError) {
     let size = sum.element.byteCount
-    let place = layout.staging(rank)
-    let staging = unsafe base + place
-    for start in stride(from: 0, to: count, by: RegionLayout.stagingBytes / size) {
-      let part = min(RegionLayout.stagingBytes / size, count - start)
+    let longest = RegionLayout.stagingBytes / size
+    let staging = layout.staging(rank)
+    let inside = unsafe place(of: vector, count * size)
+    var start = 0
+    var part = count
+    repeat {
       let here = unsafe vector + start * size
-      unsafe staging.copyMemory(from: here, byteCount: part * size)
-      try sumInPlace(at: place, count: part, sum: sum, operation)
-      unsafe here.copyMemory(from: staging, byteCount: part * size)
-    }
+      let staged = min(longest, count - start) * size
+      if inside == nil { unsafe (base + staging).copyMemory(from: here, byteCount: staged) }
+      if start == 0 {
+        try announce(inside ?? staging, operation)
+        if try !collectPlaces(count * size, operation) { part = min(longest, count) }
+      } else {
+        try meet(operation)
+        part = min(part, count - start)
+      }
+      fold(from: start, part, sum)
+      try meet(operation)
+      if inside == nil { unsafe here.copyMemory(from: base + staging, byteCount: part * size) }
+      start += part
+    } while start < count
   }
 
-  /// Sums vectors that lie in the region.
-  private func sumInPlace(
-    at place: Int, count: Int, sum: VectorSum, _ operation: Operation
-  ) throws(CollectiveError) {
-    let size = sum.element.byteCount
+  /// Where a vector lies in this rank's part of the region; nil outside of it.
+  private func place(of vector: UnsafeMutableRawPointer, _ byteCount: Int) -> Int? {
+    let place = unsafe UnsafeRawPointer(vector) - UnsafeRawPointer(base)
+    let own = layout.vectors(rank)..<layout.vectors(rank + 1)
+    return own.contains(place) && place + byteCount <= own.upperBound ? place : nil
+  }
+
+  /// Tells where this rank's vector is, and waits until all have done so.
+  ///
+  /// Peers read it before they come to the next meeting, so that it can be told anew after that.
+  private func announce(_ place: Int, _ operation: Operation) throws(CollectiveError) {
     let block = unsafe base + layout.phase(rank)
     unsafe block.storeBytes(of: place, toByteOffset: 8, as: Int.self)
-    unsafe block.storeBytes(of: operation.fingerprint, toByteOffset: 16, as: UInt64.self)
+    unsafe block.storeBytes(of: operation.mark.mixed, toByteOffset: 16, as: UInt64.self)
     try meet(operation)
+  }
+
+  /// Learns where all vectors are, and says whether all lie in the region.
+  private func collectPlaces(
+    _ byteCount: Int, _ operation: Operation
+  ) throws(CollectiveError) -> Bool {
+    var allInside = true
+    for peer in 0..<ranks {
+      let block = unsafe base + layout.phase(peer)
+      let place = unsafe block.load(fromByteOffset: 8, as: Int.self)
+      let isInside =
+        place >= layout.vectors(peer) && place <= layout.vectors(peer + 1) - byteCount
+      guard unsafe block.load(fromByteOffset: 16, as: UInt64.self) == operation.mark.mixed,
+        place == layout.staging(peer) || isInside
+      else { throw mismatch(peer, operation) }
+      unsafe places[peer] = place
+      allInside = allInside && place != layout.staging(peer)
+    }
+    return allInside
+  }
+
+  /// Folds this rank's slice of a part of all vectors.
+  private func fold(from first: Int, _ count: Int, _ sum: VectorSum) {
+    let size = sum.element.byteCount
     // Slices begin at multiples of 128 bytes, so that no two ranks write to one line.
     let lines = Chunks(0..<(count * size).dividedUp(by: 128), parts: ranks)[rank]
     let start = min(count, lines.lowerBound * 128 / size)
     let end = min(count, lines.upperBound * 128 / size)
     for peer in 0..<ranks {
-      let vector = try unsafe base + self.place(of: peer, count * size, operation)
-      unsafe targets[peer] = vector + start * size
-      unsafe sources[peer] = UnsafeRawPointer(vector + start * size)
+      let place = unsafe places[peer]
+      let offset = place == layout.staging(peer) ? start : first + start
+      unsafe targets[peer] = base + place + offset * size
+      unsafe sources[peer] = UnsafeRawPointer(base + place + offset * size)
     }
     unsafe sum.fold(
       UnsafeBufferPointer(sources), into: UnsafeBufferPointer(targets), count: end - start)
-    try meet(operation)
-  }
-
-  /// Where a peer that has come says its vector is.
-  private func place(
-    of peer: Int, _ byteCount: Int, _ operation: Operation
-  ) throws(CollectiveError) -> Int {
-    let block = unsafe base + layout.phase(peer)
-    guard unsafe block.load(fromByteOffset: 16, as: UInt64.self) == operation.fingerprint else {
-      throw mismatch(peer, operation)
-    }
-    let place = unsafe block.load(fromByteOffset: 8, as: Int.self)
-    guard place >= layout.staging(0), place <= layout.byteCount - byteCount else {
-      throw mismatch(peer, operation)
-    }
-    return place
   }
 
   /// Waits until all ranks have come here.
@@ -222,6 +250,12 @@ internal import Darwin
       defer { sleepers(of: peer).subtractOne() }
       let seen = word.orderedValue
       if Int32(bitPattern: seen &- target) >= 0 { return }
+      if let fault = transport.fault(of: peer, in: operation.mark) {
+        // The peer may have gone after it had come here.
+        if word.hasReached(target) { return }
+        throw fault
+      }
+      try transport.watch?.check()
       let left = deadline.left
       guard left > 0 else { throw CollectiveError.late(peer, transport, operation.name) }
       word.sleep(while: seen, for: min(left, 100_000_000))

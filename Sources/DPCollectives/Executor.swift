@@ -28,6 +28,8 @@ struct Operation {
   let fingerprint: UInt64
   /// How long to wait.
   let timeout: Duration
+  /// For ranks that share memory.
+  var mark: OperationMark { OperationMark(sequence: sequence, fingerprint: fingerprint) }
 }
 
 /// Runs one rank's schedule over a transport.
@@ -60,6 +62,9 @@ struct Operation {
     receives = TransferList()
     unsafe parts = .allocate(capacity: 3)
     unsafe scratch = .allocate(byteCount: 0, alignment: 64)
+    // An operation that has to wait for the first time must not be one that allocates.
+    sendingTo.reserveCapacity(transport.ranks)
+    receivingFrom.reserveCapacity(transport.ranks)
   }
 
   deinit {
@@ -76,7 +81,7 @@ struct Operation {
     let sum: VectorSum
     let size: Int
 
-    func bytes(_ slice: Slice) -> UnsafeMutableRawBufferPointer {
+    func bytes(_ slice: ScheduleSlice) -> UnsafeMutableRawBufferPointer {
       let base = unsafe slice.area == .vector ? vector : scratch
       return unsafe UnsafeMutableRawBufferPointer(
         start: base + slice.start * size, count: slice.count * size)
@@ -84,7 +89,7 @@ struct Operation {
 
     /// The memory of a message, whose second half may be empty.
     func bytes(
-      _ slices: Slices
+      _ slices: ScheduleSlices
     ) -> (UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer) {
       let none = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
       return unsafe (
@@ -200,10 +205,7 @@ struct Operation {
     // Compared before any text is made: this is done for every message.
     guard header != receives[index].expected else { return }
     let conflict = header.conflict(with: receives[index].expected) ?? ""
-    throw CollectiveError(
-      .mismatch,
-      "\(name(of: peer)) does not do what rank \(transport.rank) does: \(conflict); "
-        + "all ranks must call the same operations in the same order", peer: peer)
+    throw CollectiveError.otherCall(peer, transport.name(of: peer), transport.rank, conflict)
   }
 
   private func name(of peer: Int) -> String { "rank \(peer) (\(transport.name(of: peer)))" }
@@ -221,12 +223,19 @@ struct Operation {
         if idle > policy.looks { sched_yield() }
         if idle & 1023 == 0 { try requireTime(operation) }
       } else {
-        try park(ticket, operation)
+        try park(ticket, workplace, operation)
       }
     }
   }
 
-  private func park(_ ticket: UInt32, _ operation: Operation) throws(CollectiveError) {
+  private func park(
+    _ ticket: UInt32, _ workplace: Workplace, _ operation: Operation
+  ) throws(CollectiveError) {
+    if let fault = fault(operation) {
+      // The peer may have gone after it had sent all that this rank waits for.
+      if try progress(workplace) { return }
+      throw fault
+    }
     try requireTime(operation)
     sendingTo.removeAll(keepingCapacity: true)
     receivingFrom.removeAll(keepingCapacity: true)
@@ -239,7 +248,22 @@ struct Operation {
       for: max(1, min(deadline?.left ?? 1, 100_000_000)))
   }
 
+  /// Why a peer that is waited for will never come.
+  private func fault(_ operation: Operation) -> CollectiveError? {
+    for index in 0..<receives.count where !receives[index].isDone {
+      if let fault = transport.fault(of: receives[index].peer, in: operation.mark) { return fault }
+    }
+    for index in 0..<sends.count where !sends[index].isDone {
+      if let fault = transport.fault(of: sends[index].peer, in: operation.mark) { return fault }
+    }
+    return nil
+  }
+
+  /// Has peers that wait for this rank fail at once.
+  func abort() { transport.abort() }
+
   private func requireTime(_ operation: Operation) throws(CollectiveError) {
+    try transport.watch?.check()
     let deadline = self.deadline ?? Deadline(after: operation.timeout)
     self.deadline = deadline
     guard deadline.left <= 0 else { return }

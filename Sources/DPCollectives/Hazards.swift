@@ -1,7 +1,7 @@
 /// What a round touches while its messages are under way.
 struct Hazards {
   private struct Touch {
-    let slice: Slice
+    let slice: ScheduleSlice
     let writes: Bool
   }
 
@@ -56,7 +56,7 @@ struct Hazards {
 
   /// Sorted by start, an overlap with a write shows between a touch and the furthest end before it.
   private func requireApart(_ touches: [Touch]) throws(ScheduleFault) {
-    for area in [Slice.Area.vector, .scratch] {
+    for area in [ScheduleSlice.Area.vector, .scratch] {
       let sorted = touches.filter { $0.slice.area == area && $0.slice.count > 0 }
         .sorted { $0.slice.start < $1.slice.start }
       var end = (read: 0, written: 0)

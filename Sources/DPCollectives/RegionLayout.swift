@@ -41,6 +41,8 @@ package struct RegionLayout: Hashable, Sendable {
   func phase(_ rank: Int) -> Int { doorbell(rank) + RegionLayout.line }
   /// How many sleep on a word of the rank's own.
   func sleepers(_ rank: Int) -> Int { doorbell(rank) + 2 * RegionLayout.line }
+  /// Whether the rank is there, its process at 4 and 8, and what it waits in at 16.
+  func member(_ rank: Int) -> Int { doorbell(rank) + 3 * RegionLayout.line }
 
   private var slotsStart: Int { ranks * RegionLayout.controlBytes }
   /// A rank's slot in one of two banks: a count, a fingerprint at 8, the payload from 16.

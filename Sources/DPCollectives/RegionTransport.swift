@@ -9,11 +9,13 @@ package final class RegionTransport: Transport {
   package let rank: Int
   package let ranks: Int
   package let policy: WaitPolicy
+  package var watch: GroupWatch?
   private let region: SharedRegion
   private let layout: RegionLayout
   private let doorbells: [Doorbell]
   private let outgoing: [Ring]
   private let incoming: [Ring]
+  private let members: RegionMembers
 
   /// A rank's word that others change, and how many sleep on it.
   private struct Doorbell {
@@ -27,8 +29,17 @@ package final class RegionTransport: Transport {
   }
 
   /// Joins the ranks that share a region; the memory starts as zeros and belongs to one group.
+  ///
+  /// - Parameters:
+  ///   - region: The memory.
+  ///   - layout: Where things lie in it, the same for all.
+  ///   - rank: This rank's number among those that share the memory.
+  ///   - numbers: The numbers of these ranks in the whole group, for errors; nil where they are all.
+  ///   - process: The process that this rank ends with; nil for this one.
+  ///   - policy: How to wait; nil for what suits this machine.
   package init(
-    _ region: SharedRegion, _ layout: RegionLayout, rank: Int, policy: WaitPolicy? = nil
+    _ region: SharedRegion, _ layout: RegionLayout, rank: Int, numbers: [Int]? = nil,
+    process: Int32? = nil, policy: WaitPolicy? = nil
   ) {
     precondition(region.byteCount >= layout.byteCount, "\(region.byteCount) bytes are too few")
     precondition(rank >= 0 && rank < layout.ranks, "rank \(rank) of \(layout.ranks)")
@@ -50,6 +61,14 @@ package final class RegionTransport: Transport {
     incoming = (0..<layout.ranks).map {
       unsafe Ring(base + layout.ring(from: $0, to: rank), capacity: layout.ringBytes)
     }
+    members = RegionMembers(
+      region, layout, rank: rank, numbers: numbers ?? Array(0..<layout.ranks))
+    members.join(process: process ?? getpid())
+  }
+
+  deinit {
+    members.leave()
+    ringAll()
   }
 
   package func name(of peer: Int) -> String { "on this host" }
@@ -76,6 +95,17 @@ package final class RegionTransport: Transport {
     doorbells[rank].word.sleep(while: ticket, for: nanoseconds)
     doorbells[rank].sleepers.subtractOne()
   }
+
+  package func fault(of peer: Int, in operation: OperationMark) -> CollectiveError? {
+    members.fault(of: peer, operation, name(of: peer))
+  }
+
+  package func abort() {
+    members.giveUp()
+    ringAll()
+  }
+
+  private func ringAll() { for doorbell in doorbells { doorbell.ring() } }
 }
 
 /// A ring of bytes with one writer and one reader.

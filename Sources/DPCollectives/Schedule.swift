@@ -1,5 +1,5 @@
 /// A piece of a rank's memory, in elements.
-public struct Slice: Hashable, Sendable {
+public struct ScheduleSlice: Hashable, Sendable {
   /// Which memory.
   public enum Area: UInt8, Sendable {
     /// The caller's vector, which is reduced in place.
@@ -19,24 +19,24 @@ public struct Slice: Hashable, Sendable {
   public var range: Range<Int> { start..<start + count }
 
   /// A piece of the vector.
-  static func vector(_ range: Range<Int>) -> Slice {
-    Slice(area: .vector, start: range.lowerBound, count: range.count)
+  static func vector(_ range: Range<Int>) -> ScheduleSlice {
+    ScheduleSlice(area: .vector, start: range.lowerBound, count: range.count)
   }
 
   /// Part of the piece.
-  func part(_ range: Range<Int>) -> Slice {
-    Slice(area: area, start: start + range.lowerBound, count: range.count)
+  func part(_ range: Range<Int>) -> ScheduleSlice {
+    ScheduleSlice(area: area, start: start + range.lowerBound, count: range.count)
   }
 }
 
 /// What a message holds: one slice, or two behind each other.
-public struct Slices: Hashable, Sendable, RandomAccessCollection {
-  private let first: Slice
-  private let second: Slice
+public struct ScheduleSlices: Hashable, Sendable, RandomAccessCollection {
+  private let first: ScheduleSlice
+  private let second: ScheduleSlice
 
   /// Slices of which those without elements are left out.
-  init(_ first: Slice, _ second: Slice? = nil) {
-    let none = Slice(area: .vector, start: 0, count: 0)
+  init(_ first: ScheduleSlice, _ second: ScheduleSlice? = nil) {
+    let none = ScheduleSlice(area: .vector, start: 0, count: 0)
     let second = second ?? none
     self.first = first.count > 0 ? first : second
     self.second = first.count > 0 ? second : none
@@ -47,7 +47,7 @@ public struct Slices: Hashable, Sendable, RandomAccessCollection {
   /// How many slices there are: 0, 1 or 2.
   public var endIndex: Int { first.count == 0 ? 0 : second.count == 0 ? 1 : 2 }
   /// The first or the second slice.
-  public subscript(position: Int) -> Slice { position == 0 ? first : second }
+  public subscript(position: Int) -> ScheduleSlice { position == 0 ? first : second }
   /// Elements of all slices.
   public var elementCount: Int { first.count + second.count }
 }
@@ -57,7 +57,7 @@ public struct Send: Hashable, Sendable {
   /// The rank that receives it.
   public let peer: Int
   /// What is sent.
-  public let slices: Slices
+  public let slices: ScheduleSlices
 
   /// Elements in the message.
   public var count: Int { slices.elementCount }
@@ -68,7 +68,7 @@ public struct Receive: Hashable, Sendable {
   /// The rank that sends it.
   public let peer: Int
   /// Where it goes.
-  public let slices: Slices
+  public let slices: ScheduleSlices
   /// Whether it is added to what is there; else it replaces it.
   public let adds: Bool
 
@@ -79,9 +79,9 @@ public struct Receive: Hashable, Sendable {
 /// Work that a rank does alone.
 public enum LocalStep: Hashable, Sendable {
   /// Adds the first slice to the second, which has its length.
-  case add(Slice, into: Slice)
+  case add(ScheduleSlice, into: ScheduleSlice)
   /// Copies the first slice over the second, which has its length.
-  case copy(Slice, into: Slice)
+  case copy(ScheduleSlice, into: ScheduleSlice)
 }
 
 /// Messages that go both ways at once, and the work around them.

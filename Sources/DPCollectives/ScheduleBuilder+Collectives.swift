@@ -69,8 +69,8 @@ extension ScheduleBuilder {
 
   /// A token to distance 1, 2, 4, ...: after ⌈lg P⌉ rounds each rank has heard of all.
   mutating func barrier() {
-    let own: Slice = .vector(range.lowerBound..<range.lowerBound + 1)
-    let others: Slice = .vector(range.lowerBound + 1..<range.lowerBound + 2)
+    let own: ScheduleSlice = .vector(range.lowerBound..<range.lowerBound + 1)
+    let others: ScheduleSlice = .vector(range.lowerBound + 1..<range.lowerBound + 2)
     var distance = 1
     while distance < size {
       round(

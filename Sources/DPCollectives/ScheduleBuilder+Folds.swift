@@ -35,7 +35,7 @@ extension ScheduleBuilder {
   /// Members from `chunks.parts` on own nothing.
   mutating func directReduceScatter(_ chunks: Chunks) {
     let owns = place < chunks.parts
-    let own: Slice = .vector(owns ? chunks[place] : range.lowerBound..<range.lowerBound)
+    let own: ScheduleSlice = .vector(owns ? chunks[place] : range.lowerBound..<range.lowerBound)
     let staged = stage(own.count)
     for batch in batches(chunks) {
       round(
@@ -85,7 +85,7 @@ extension ScheduleBuilder {
   }
 
   /// Scratch memory for each partner's terms; none at this rank's own place.
-  private mutating func stage(_ count: Int) -> [Slice] {
+  private mutating func stage(_ count: Int) -> [ScheduleSlice] {
     (0..<size).map { scratch($0 == place ? 0 : count) }
   }
 

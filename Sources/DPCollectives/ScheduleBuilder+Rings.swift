@@ -25,7 +25,7 @@ extension ScheduleBuilder {
     let longest = range.count.dividedUp(by: size)
     let segments = max(2, longest.dividedUp(by: Tuning.segment))
     let staging = (0..<2).map { _ in scratch(longest.dividedUp(by: segments)) }
-    func segment(_ chunk: Int, _ index: Int) -> Slice {
+    func segment(_ chunk: Int, _ index: Int) -> ScheduleSlice {
       .vector(Chunks(chunks[chunk], parts: segments)[index])
     }
     var arrived: LocalStep?

@@ -18,29 +18,29 @@ struct ScheduleBuilder {
   /// Ranks in the group.
   var size: Int { members.count }
   /// The range as a slice.
-  var whole: Slice { .vector(range) }
+  var whole: ScheduleSlice { .vector(range) }
 
   /// A message of a round, by the partner's place in the group.
   struct Message {
     let partner: Int
-    let slices: Slices
+    let slices: ScheduleSlices
     var adds = false
 
-    init(partner: Int, _ slices: Slices, adds: Bool = false) {
+    init(partner: Int, _ slices: ScheduleSlices, adds: Bool = false) {
       self.partner = partner
       self.slices = slices
       self.adds = adds
     }
 
-    init(partner: Int, _ slice: Slice, adds: Bool = false) {
-      self.init(partner: partner, Slices(slice), adds: adds)
+    init(partner: Int, _ slice: ScheduleSlice, adds: Bool = false) {
+      self.init(partner: partner, ScheduleSlices(slice), adds: adds)
     }
   }
 
   /// Reserves scratch memory.
-  mutating func scratch(_ count: Int) -> Slice {
+  mutating func scratch(_ count: Int) -> ScheduleSlice {
     defer { schedule.scratchCount += count }
-    return Slice(area: .scratch, start: schedule.scratchCount, count: count)
+    return ScheduleSlice(area: .scratch, start: schedule.scratchCount, count: count)
   }
 
   /// Work to be done before the next round.
@@ -70,12 +70,12 @@ struct ScheduleBuilder {
   }
 
   /// Sends one message.
-  mutating func send(_ slice: Slice, to partner: Int) {
+  mutating func send(_ slice: ScheduleSlice, to partner: Int) {
     round(sends: [Message(partner: partner, slice)])
   }
 
   /// Receives one message.
-  mutating func receive(_ slice: Slice, from partner: Int, adds: Bool = false) {
+  mutating func receive(_ slice: ScheduleSlice, from partner: Int, adds: Bool = false) {
     round(receives: [Message(partner: partner, slice, adds: adds)])
   }
 
@@ -84,7 +84,7 @@ struct ScheduleBuilder {
   /// - Parameters:
   ///   - own: This rank's slice, which receives the sum.
   ///   - staged: The others' slices by place; what is at this rank's place is not looked at.
-  mutating func fold(own: Slice, staged: [Slice]) {
+  mutating func fold(own: ScheduleSlice, staged: [ScheduleSlice]) {
     var sum = place == 0 ? own : staged[0]
     for index in 1..<max(1, size) {
       if index == place {
@@ -118,14 +118,14 @@ extension LocalStep {
   var count: Int { source.count }
 
   /// What is read.
-  var source: Slice {
+  var source: ScheduleSlice {
     switch self {
     case .add(let source, into: _), .copy(let source, into: _): source
     }
   }
 
   /// What is changed.
-  var target: Slice {
+  var target: ScheduleSlice {
     switch self {
     case .add(_, into: let target), .copy(_, into: let target): target
     }

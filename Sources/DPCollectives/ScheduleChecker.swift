@@ -156,7 +156,7 @@ private struct Prover: ScheduleObserver {
     }
   }
 
-  private func read(_ slice: Slice, _ rank: Int) throws(ScheduleFault) -> [Run] {
+  private func read(_ slice: ScheduleSlice, _ rank: Int) throws(ScheduleFault) -> [Run] {
     try require(slice, rank)
     let memory = slice.area == .vector ? states[rank].vector : states[rank].scratch
     let runs = memory.read(slice.range)
@@ -167,7 +167,7 @@ private struct Prover: ScheduleObserver {
   }
 
   private mutating func write(
-    _ runs: [Run], to slice: Slice, _ rank: Int
+    _ runs: [Run], to slice: ScheduleSlice, _ rank: Int
   ) throws(ScheduleFault) {
     try require(slice, rank)
     var place = slice.start
@@ -181,7 +181,9 @@ private struct Prover: ScheduleObserver {
     }
   }
 
-  private mutating func add(_ runs: [Run], to slice: Slice, _ rank: Int) throws(ScheduleFault) {
+  private mutating func add(_ runs: [Run], to slice: ScheduleSlice, _ rank: Int)
+    throws(ScheduleFault)
+  {
     var old = try read(slice, rank)[...]
     var rest = runs[...]
     var result: [Run] = []
@@ -200,7 +202,7 @@ private struct Prover: ScheduleObserver {
     try write(result, to: slice, rank)
   }
 
-  private func require(_ slice: Slice, _ rank: Int) throws(ScheduleFault) {
+  private func require(_ slice: ScheduleSlice, _ rank: Int) throws(ScheduleFault) {
     let memory = slice.area == .vector ? states[rank].vector : states[rank].scratch
     let end = memory.runs.last.map { $0.start + $0.count } ?? 0
     guard slice.start >= 0, slice.count >= 0, slice.range.upperBound <= end else {

@@ -44,12 +44,21 @@ internal import Darwin
   package static func memoryFile(byteCount: Int) throws(CollectiveError) -> SharedRegion {
     let descriptor = unsafe cdp_memory_file("fastdp")
     guard descriptor >= 0, ftruncate(descriptor, off_t(byteCount)) == 0 else {
-      throw CollectiveError.ofSystem("cannot make a memory file of \(byteCount) bytes")
+      let error = CollectiveError.ofSystem("cannot make a memory file of \(byteCount) bytes")
+      if descriptor >= 0 { close(descriptor) }
+      throw error
     }
-    return try SharedRegion(descriptor: descriptor, byteCount: byteCount)
+    do {
+      return try SharedRegion(descriptor: descriptor, byteCount: byteCount)
+    } catch {
+      close(descriptor)
+      throw error
+    }
   }
 
   /// The memory of another process, by a descriptor that was inherited from it.
+  ///
+  /// The descriptor is the region's from then on; it stays the caller's where this throws.
   package static func mapped(
     descriptor: Int32, byteCount: Int
   ) throws(CollectiveError) -> SharedRegion {

@@ -31,12 +31,15 @@ package struct SocketMesh: Sendable {
   /// Connects all pairs over the loopback interface.
   package static func loopback(ranks: Int) throws(CollectiveError) -> SocketMesh {
     var table = Array(repeating: Array(repeating: Int32(-1), count: ranks), count: ranks)
-    for low in 0..<ranks {
-      for high in low + 1..<max(ranks, low + 1) {
-        let pair = try connectedPair()
-        table[low][high] = pair.0
-        table[high][low] = pair.1
+    do {
+      for low in 0..<ranks {
+        for high in low + 1..<max(ranks, low + 1) {
+          (table[low][high], table[high][low]) = try connectedPair()
+        }
       }
+    } catch {
+      SocketMesh(table).closeAll()
+      throw error
     }
     return SocketMesh(table)
   }
@@ -49,6 +52,19 @@ package struct SocketMesh: Sendable {
       unsafe ask(&address, { unsafe getsockname(listener, $0, &$1) }) == 0
     else { throw CollectiveError.ofSystem("cannot listen on the loopback interface") }
     let caller = try makeSocket()
+    do {
+      return (caller, try accepted(from: caller, by: listener, at: address))
+    } catch {
+      close(caller)
+      throw error
+    }
+  }
+
+  /// The other end of a socket that is connected to a listener.
+  private static func accepted(
+    from caller: Int32, by listener: Int32, at address: sockaddr_in
+  ) throws(CollectiveError) -> Int32 {
+    var address = address
     guard unsafe named(&address, { unsafe connect(caller, $0, $1) }) == 0 else {
       throw CollectiveError.ofSystem("cannot connect on the loopback interface")
     }
@@ -58,7 +74,7 @@ package struct SocketMesh: Sendable {
       var from = loopbackAddress()
       let accepted = unsafe ask(&from, { unsafe accept(listener, $0, &$1) })
       guard accepted >= 0 else { throw CollectiveError.ofSystem("cannot accept a connection") }
-      if from.sin_port == own.sin_port { return (caller, accepted) }
+      if from.sin_port == own.sin_port { return accepted }
       close(accepted)
     }
   }

@@ -13,6 +13,7 @@ package final class TCPTransport: Transport {
   package let rank: Int
   package let ranks: Int
   package let policy: WaitPolicy
+  package var watch: GroupWatch?
   private let sockets: [Int32]
   private let names: [String]
   private var polled: [pollfd] = []
@@ -23,10 +24,12 @@ package final class TCPTransport: Transport {
   ///   - rank: This rank.
   ///   - sockets: The socket to each rank; what is at this rank's own place is not looked at.
   ///   - names: The hosts of the ranks, for errors; nil to ask the sockets.
+  ///   - absent: Peers that are reached in another way: they have no socket.
   ///   - policy: How to wait; nil for what suits this machine.
   /// - Throws: ``CollectiveError`` for a descriptor that is no socket.
   package init(
-    rank: Int, sockets: [Int32], names: [String]? = nil, policy: WaitPolicy? = nil
+    rank: Int, sockets: [Int32], names: [String]? = nil, absent: Set<Int> = [],
+    policy: WaitPolicy? = nil
   ) throws(CollectiveError) {
     self.rank = rank
     ranks = sockets.count
@@ -35,13 +38,14 @@ package final class TCPTransport: Transport {
     let alike = WaitPolicy(ranksHere: sockets.count)
     // A look is a system call of about a third of a microsecond.
     self.policy = policy ?? WaitPolicy(looks: alike.looks / 5 + 1, yields: alike.yields)
-    for (peer, socket) in sockets.enumerated() where peer != rank {
+    polled.reserveCapacity(2 * sockets.count)
+    for (peer, socket) in sockets.enumerated() where peer != rank && !absent.contains(peer) {
       try TCPTransport.prepare(socket, peer)
     }
   }
 
   deinit {
-    for (peer, socket) in sockets.enumerated() where peer != rank { close(socket) }
+    for (peer, socket) in sockets.enumerated() where peer != rank && socket >= 0 { close(socket) }
   }
 
   private static func prepare(_ socket: Int32, _ peer: Int) throws(CollectiveError) {
@@ -115,5 +119,12 @@ package final class TCPTransport: Transport {
     let milliseconds = Int32(clamping: (nanoseconds + 999_999) / 1_000_000)
     // SAFETY: poll fills the array it is lent, of the length that it is told.
     _ = unsafe poll(&polled, nfds_t(polled.count), milliseconds)
+  }
+
+  /// Nil: a connection says itself when its other end is gone.
+  package func fault(of peer: Int, in operation: OperationMark) -> CollectiveError? { nil }
+
+  package func abort() {
+    for socket in sockets where socket >= 0 { shutdown(socket, Int32(SHUT_RDWR)) }
   }
 }

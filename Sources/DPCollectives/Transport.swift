@@ -18,6 +18,8 @@ package protocol Transport: AnyObject {
   var policy: WaitPolicy { get }
   /// A peer's name for people: its host.
   func name(of peer: Int) -> String
+  /// Knows when the group has ended; nil where nobody watches.
+  var watch: GroupWatch? { get }
   /// Something that changes when a transfer may have become possible.
   var ticket: UInt32 { get }
   /// Takes bytes for a peer.
@@ -36,4 +38,10 @@ package protocol Transport: AnyObject {
   func park(
     _ ticket: UInt32, sending: [Int], receiving: [Int], for nanoseconds: Int64
   ) throws(CollectiveError)
+  /// Why a peer that is waited for in an operation will never come; nil where it may.
+  ///
+  /// What it has sent before can be received once this has said that it is gone.
+  func fault(of peer: Int, in operation: OperationMark) -> CollectiveError?
+  /// Has peers that wait for this rank, now or later, fail at once: called after an error.
+  func abort()
 }

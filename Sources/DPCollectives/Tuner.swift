@@ -32,7 +32,7 @@ extension Communicator {
   /// Measures what messages and sums cost here, and chooses the algorithms by it.
   ///
   /// All ranks call it together; rank 0's figures decide, so that all choose alike. A group that
-  /// shares memory keeps to direct sums.
+  /// shares memory keeps to direct sums, one whose hosts have several ranks to hierarchical ones.
   ///
   /// - Parameter budget: The time that it may take, about.
   /// - Returns: What was measured.
@@ -58,7 +58,9 @@ extension Communicator {
     let cost = try LinkCost(
       latency: figures[0], bandwidth: 1 / figures[1], sumBandwidth: 1 / figures[2],
       gap: figures[3])
-    if !sharesMemory { algorithms = AlgorithmTable(ranks: ranks, cost: cost) }
+    // The model knows one kind of link; where there are two, sums stay hierarchical.
+    let isFlat = !sharesMemory && (Set(hosts).count == ranks || Set(hosts).count == 1)
+    if isFlat { algorithms = AlgorithmTable(ranks: ranks, cost: cost) }
     return cost
   }
 

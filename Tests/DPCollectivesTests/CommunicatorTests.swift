@@ -30,9 +30,8 @@ struct CommunicatorTests {
     }
     for (index, algorithm) in algorithms.enumerated() {
       for (place, count) in CommunicatorTests.counts.enumerated() {
-        let hosts = link == .sharedMemory ? Array(repeating: 0, count: ranks) : nil
         let proof = try ScheduleChecker.check(
-          Schedule(.allReduce(algorithm), ranks: ranks, count: count, hosts: hosts))
+          Schedule(.allReduce(algorithm), ranks: ranks, count: count, hosts: link.hosts(ranks)))
         for rank in 0..<ranks {
           let bits = proof.predict(rank: rank, inputs[place], adding: +).map(\.bitPattern)
           #expect(results[rank][index][place] == bits, "\(algorithm) \(rank) \(count)")
@@ -117,6 +116,63 @@ struct CommunicatorTests {
       return own
     }
     for rank in 0..<6 { #expect(results[rank] == proof.predict(rank: rank, inputs, adding: +)) }
+  }
+
+  /// Over hosts of several ranks, whose own ranks share memory, all algorithms have the bits that
+  /// were proved; unless told otherwise a group takes the hierarchical one.
+  @Test(arguments: [
+    [0, 0, 1, 1], [0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1],
+    [0, 0, 1, 1, 2, 2, 3, 3], [0, 1, 0, 1, 0], [0, 0], [0, 1],
+  ])
+  func hostsOfSeveralRanksRunAsProved(hosts: [Int]) throws {
+    let group = try TestGroup(hosts: hosts)
+    var random = Inputs(seed: UInt64(hosts.count))
+    let inputs = hosts.map { _ in random.floats(1009) }
+    let algorithms = AllReduceAlgorithm.allCases.filter(\.sendsMessages)
+    let results = try RankThreads.run(hosts.count) { rank in
+      let communicator = try group.communicator(rank)
+      return try ([nil] + algorithms).map { algorithm in
+        var own = inputs[rank]
+        var span = own.mutableSpan
+        try communicator.allReduce(&span, by: algorithm)
+        return own.map(\.bitPattern)
+      }
+    }
+    let hostCount = Set(hosts).count
+    let usual: AllReduceAlgorithm =
+      hostCount > 1 && hostCount < hosts.count ? .hierarchical : .circulant
+    for (index, algorithm) in ([usual] + algorithms).enumerated() {
+      let proof = try ScheduleChecker.check(
+        Schedule(.allReduce(algorithm), ranks: hosts.count, count: 1009, hosts: hosts))
+      for rank in hosts.indices {
+        let bits = proof.predict(rank: rank, inputs, adding: +).map(\.bitPattern)
+        #expect(results[rank][index] == bits, "\(algorithm) \(rank)")
+      }
+    }
+  }
+
+  /// Ranks whose vectors lie in shared memory sum with ranks whose vectors do not.
+  @Test(arguments: [2, 3], [300_001, 700_001])
+  func vectorsInsideAndOutsideSumTogether(ranks: Int, count: Int) throws {
+    let group = try TestLink.sharedMemory.group(ranks, vectorBytes: 4 * count)
+    let agree = try RankThreads.run(ranks) { rank in
+      let communicator = try group.communicator(rank)
+      let terms = (0..<count).map { Float($0 % 1000 + rank) }
+      let expected = (0..<count).map { Float($0 % 1000 * ranks + ranks * (ranks - 1) / 2) }
+      let inside = try communicator.makeVector(of: Float.self, count: count)
+      var outside = terms
+      guard rank == 1 else {
+        return try inside.withMutableSpan { span throws(CollectiveError) in
+          for index in 0..<count { span[index] = terms[index] }
+          try communicator.allReduce(&span)
+          return (0..<count).allSatisfy { span[$0] == expected[$0] }
+        }
+      }
+      var span = outside.mutableSpan
+      try communicator.allReduce(&span)
+      return outside == expected
+    }
+    #expect(agree.allSatisfy { $0 })
   }
 
   /// Long vectors, in shared memory and outside it, go through every way of direct sums.

@@ -1,6 +1,11 @@
 import DPCollectives
+import Foundation
 import TestSupport
 import Testing
+
+#if canImport(Glibc)
+import Glibc
+#endif
 
 /// What goes wrong ends in time, with the right cause.
 struct FaultTests {
@@ -14,11 +19,13 @@ struct FaultTests {
   }
 
   /// How a sum fails; nil where it does not.
-  private static func failure(of communicator: Communicator) -> CollectiveError? {
+  private static func failure(
+    of communicator: Communicator, by algorithm: AllReduceAlgorithm = .naive
+  ) -> CollectiveError? {
     var vector: [Float] = [1]
     var span = vector.mutableSpan
     do throws(CollectiveError) {
-      try communicator.allReduce(&span, by: .naive)
+      try communicator.allReduce(&span, by: algorithm)
       return nil
     } catch {
       return error
@@ -71,6 +78,128 @@ struct FaultTests {
     }
     let codes = results.compactMap { error($0)?.code }
     #expect(codes.contains(.mismatch), "\(results)")
+  }
+
+  /// An operation on nothing counts as one: a rank that has made one more than its peer is told so,
+  /// though the operations that meet are alike.
+  @Test(arguments: TestLink.allCases)
+  func operationsOnNothingCount(link: TestLink) throws {
+    let group = try link.group(2, timeout: .seconds(20))
+    let results = RankThreads.results(2) { rank in
+      let communicator = try group.communicator(rank)
+      var nothing: [Float] = []
+      var nothingSpan = nothing.mutableSpan
+      if rank == 0 { try communicator.allReduce(&nothingSpan) }
+      for count in [5, 5000] {
+        var vector = [Float](repeating: 1, count: count)
+        var span = vector.mutableSpan
+        try communicator.allReduce(&span)
+      }
+    }
+    #expect(results.contains { error($0)?.code == .mismatch }, "\(results)")
+  }
+
+  /// A rank in an operation of quite another kind is told apart at once, not at the deadline.
+  @Test(arguments: TestLink.allCases)
+  func otherKindsAreToldAtOnce(link: TestLink) throws {
+    let group = try link.group(2, timeout: .seconds(120))
+    let clock = ContinuousClock()
+    let start = clock.now
+    let results = RankThreads.results(2) { rank in
+      let communicator = try group.communicator(rank)
+      var vector: [Float] = [1]
+      var span = vector.mutableSpan
+      if rank == 0 {
+        try communicator.barrier()
+      } else {
+        try communicator.allReduce(&span)
+      }
+    }
+    #expect(results.contains { error($0)?.code == .mismatch }, "\(results)")
+    #expect(clock.now - start < .seconds(60))
+  }
+
+  /// When one rank fails, those that wait for it fail too, long before their deadline.
+  @Test(arguments: TestLink.allCases)
+  func failureSpreadsAtOnce(link: TestLink) throws {
+    let group = try link.group(4, timeout: .seconds(120))
+    let clock = ContinuousClock()
+    let start = clock.now
+    let ends = DispatchGroup()
+    for _ in 0..<4 { ends.enter() }
+    let results = RankThreads.results(4) { rank in
+      let communicator = try group.communicator(rank)
+      // A rank that has failed keeps its communicator until all have: no end of a link tells of it.
+      defer {
+        ends.leave()
+        withExtendedLifetime(communicator) { ends.wait() }
+      }
+      var vector = [Float](repeating: 1, count: rank == 3 ? 65 : 64)
+      var span = vector.mutableSpan
+      try communicator.allReduce(&span, by: .ring)
+    }
+    for result in results {
+      #expect([.mismatch, .peerLost].contains(error(result)?.code), "\(results)")
+    }
+    #expect(clock.now - start < .seconds(60))
+  }
+
+  /// A rank that has left the group is named, whether it is waited for in memory or by messages.
+  @Test(arguments: [AllReduceAlgorithm.direct, .naive])
+  func rankThatLeftIsNamed(algorithm: AllReduceAlgorithm) throws {
+    let group = try TestLink.sharedMemory.group(2, timeout: .seconds(120))
+    _ = try group.communicator(1)
+    let communicator = try group.communicator(0)
+    let error = FaultTests.failure(of: communicator, by: algorithm)
+    #expect(error?.code == .peerLost)
+    #expect(error?.peer == 1)
+    #expect(error?.message.contains("left the group") == true)
+  }
+
+  /// A rank whose process has been killed is named, long before the deadline.
+  @Test(arguments: [AllReduceAlgorithm.direct, .naive])
+  func killedProcessIsNamed(algorithm: AllReduceAlgorithm) throws {
+    let ended = Process()
+    ended.executableURL = URL(fileURLWithPath: "/bin/sh")
+    ended.arguments = ["-c", "kill -9 $$"]
+    try ended.run()
+    ended.waitUntilExit()
+    let layout = RegionLayout(ranks: 2)
+    let region = try SharedRegion.memoryFile(byteCount: layout.byteCount)
+    let killed = RegionTransport(
+      region, layout, rank: 1, process: ended.processIdentifier)
+    let communicator = Communicator(region, layout, rank: 0, timeout: .seconds(120))
+    let error = FaultTests.failure(of: communicator, by: algorithm)
+    #expect(error?.code == .peerLost)
+    #expect(error?.message.contains("process has ended") == true)
+    withExtendedLifetime(killed) {}
+  }
+
+  /// What the system refuses leaves no descriptor open.
+  @Test func refusalsLeakNoDescriptors() async {
+    // A process of its own, so that no other test opens files meanwhile.
+    await #expect(processExitsWith: .success) {
+      func descriptors() -> Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/dev/fd").count) ?? -1
+      }
+      let before = descriptors()
+      for _ in 0..<20 {
+        #expect(throws: CollectiveError.self) { try SharedRegion.memoryFile(byteCount: 1 << 62) }
+      }
+      var limit = rlimit()
+      let kind = limitOfDescriptors
+      unsafe getrlimit(kind, &limit)
+      let usual = limit.rlim_cur
+      limit.rlim_cur = rlim_t(before + 16)
+      unsafe setrlimit(kind, &limit)
+      for _ in 0..<3 {
+        #expect(throws: CollectiveError.self) { try SocketMesh.loopback(ranks: 8) }
+      }
+      limit.rlim_cur = usual
+      unsafe setrlimit(kind, &limit)
+      let after = descriptors()
+      exit(after == before ? EXIT_SUCCESS : EXIT_FAILURE)
+    }
   }
 
   /// Direct sums notice other lengths too, short and long.
@@ -160,3 +289,11 @@ struct FaultTests {
     }
   }
 }
+
+#if canImport(Glibc)
+/// The limit of open descriptors.
+private let limitOfDescriptors = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+#else
+/// The limit of open descriptors.
+private let limitOfDescriptors = RLIMIT_NOFILE
+#endif

@@ -1,6 +1,10 @@
 import DPCollectives
 import Foundation
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 /// Runs ranks as threads of this process.
 enum RankThreads {
   /// What threads leave behind, behind a lock.
@@ -66,8 +70,19 @@ enum TestLink: String, CaseIterable, CustomStringConvertible {
   case sharedMemory
   /// Connections on the loopback interface.
   case tcp
+  /// Memory between pairs of ranks, connections between the pairs.
+  case pairs
 
   var description: String { rawValue }
+
+  /// The host of each rank; nil where each is alone on its host.
+  func hosts(_ ranks: Int) -> [Int]? {
+    switch self {
+    case .memory, .tcp: nil
+    case .sharedMemory: Array(repeating: 0, count: ranks)
+    case .pairs: (0..<ranks).map { $0 / 2 }
+    }
+  }
 
   /// A group of ranks; small rings, so that messages come in pieces.
   func group(
@@ -94,6 +109,9 @@ enum TestLink: String, CaseIterable, CustomStringConvertible {
           try TCPTransport(rank: rank, sockets: mesh.sockets(of: rank)), hosts: hosts,
           timeout: timeout)
       }
+    case .pairs:
+      return try TestGroup(
+        hosts: self.hosts(ranks) ?? [], ringBytes: ringBytes, timeout: timeout)
     }
   }
 }
@@ -101,4 +119,28 @@ enum TestLink: String, CaseIterable, CustomStringConvertible {
 /// Makes the communicators of a group, each in its rank's thread.
 struct TestGroup: Sendable {
   let communicator: @Sendable (Int) throws -> Communicator
+
+  init(_ communicator: @escaping @Sendable (Int) throws -> Communicator) {
+    self.communicator = communicator
+  }
+
+  /// Ranks on several hosts, all of them here: memory within hosts, connections between them.
+  init(hosts: [Int], ringBytes: Int = 1 << 9, timeout: Duration = .seconds(60)) throws {
+    let mesh = try SocketMesh.loopback(ranks: hosts.count)
+    let layouts = Dictionary(grouping: hosts, by: { $0 }).mapValues {
+      RegionLayout(ranks: $0.count, ringBytes: ringBytes)
+    }
+    let regions = try layouts.mapValues { try SharedRegion.memoryFile(byteCount: $0.byteCount) }
+    self.init { rank in
+      let host = hosts[rank]
+      guard let region = regions[host], let layout = layouts[host] else {
+        throw CollectiveError(.invalidOption, "host \(host)")
+      }
+      let sockets = mesh.sockets(of: rank)
+      for peer in hosts.indices where peer != rank && hosts[peer] == host { close(sockets[peer]) }
+      return Communicator(
+        try CompositeTransport(rank: rank, hosts: hosts, region, layout, sockets: sockets),
+        hosts: hosts, timeout: timeout)
+    }
+  }
 }

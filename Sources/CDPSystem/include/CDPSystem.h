@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CDPPeers.h"
+
 /// A file that has no name and lives in memory, open for this process and for those it starts.
 ///
 /// Returns a descriptor, or -1 with errno set; ENOSYS where the system has no such files.
@@ -29,6 +31,12 @@ int cdp_keep_to_part(int part, int parts);
 
 /// Has the system end this process when its parent ends; 0, or -1 where it cannot.
 int cdp_end_with_parent(void);
+
+/// Whether no process of a number is left: neither running nor waiting to be asked for its status.
+int cdp_process_has_ended(int process);
+
+/// A number that processes share for which numbers of processes mean the same; 0 where it is unknown.
+uint32_t cdp_process_space(void);
 
 /// Names TCP's congestion control; 0, or -1 with errno set.
 int cdp_set_congestion_control(int socket, const char *name);
