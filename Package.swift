@@ -37,6 +37,8 @@ let package = Package(
     .library(name: "FastDP", targets: ["FastDP"]),
     .library(name: "DPCollectives", targets: ["DPCollectives"]),
     .executable(name: "fastdp", targets: ["FastDPCommand"]),
+    // For Benchmarks, which times its loops one by one.
+    .library(name: "CDPKernels", targets: ["CDPKernels"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

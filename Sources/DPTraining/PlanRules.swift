@@ -166,7 +166,7 @@ enum PlanRules {
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
       epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noise: options.noise,
-      noiseMultiplier: sigma, clip: clip, kappa: excess,
+      noiseMultiplier: sigma, clip: clip, clipping: options.clipping, kappa: excess,
       tileExamples: ClippedGradientSum.tileExamples(options.numerics),
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
   }

@@ -94,6 +94,7 @@ public struct Statement: Sendable {
         ("tileExamples", .integer(privacy.tileExamples)),
         ("numerics", .string(plan.numerics.rawValue)),
         ("clip", .number(privacy.clip)),
+        ("clipping", .string(privacy.clipping.rawValue)),
         ("accountant", .string(privacy.accountant)),
       ]
     }
@@ -184,7 +185,7 @@ public struct Statement: Sendable {
         ("Neighbouring relation", privacy.relation.rawValue),
         ("Noise multiplier (sigma)", "\(privacy.noiseMultiplier)"),
         ("Rounding allowance (kappa)", "\(privacy.kappa), \(roundingDescription(privacy))"),
-        ("Clipping norm (C)", "\(privacy.clip)"),
+        ("Clipping norm (C)", "\(privacy.clip), \(privacy.clipping.rawValue)"),
         ("Accountant", privacy.accountant),
       ]
     } else {

@@ -50,7 +50,9 @@ package final class StepEngine {
   /// What is added to sums that hold their noise already.
   private let noNoise: [Int32]
   /// One for each thread.
-  private let sums: [ClippedGradientSum]
+  private let sums: [PartialSum]
+  /// Counts calls of ``take(step:)``.
+  private var turn = 0
   /// Where the time of steps goes, for each thread; empty unless it is measured.
   private var clocks: [PhaseClock] = []
 
@@ -71,6 +73,21 @@ package final class StepEngine {
   private final class Sample {
     var step = -1
     var records: [UInt32] = []
+  }
+
+  /// What a thread has summed of a step; emptied by the thread itself when it takes its first tile.
+  private final class PartialSum {
+    let sum: ClippedGradientSum
+    /// The call of ``take(step:)`` that it belongs to.
+    private(set) var turn = 0
+
+    init(_ sum: ClippedGradientSum) { self.sum = sum }
+
+    func begin(_ turn: Int) {
+      guard self.turn != turn else { return }
+      sum.reset()
+      self.turn = turn
+    }
   }
 
   /// The noise of consecutive coordinates; zeros without privacy.
@@ -154,10 +171,12 @@ package final class StepEngine {
       threads: StepEngine.usefulThreads(threads, batchSize: batch, parameters: count))
     self.team = team
     sums = (0..<team.threads).map { _ in
-      ClippedGradientSum(
-        architecture, clipNorm: plan.privacy?.clip,
-        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
-        kernels: kernels)
+      PartialSum(
+        ClippedGradientSum(
+          architecture, clipNorm: plan.privacy?.clip,
+          clipping: plan.privacy?.clipping ?? .flat,
+          unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
+          kernels: kernels))
     }
   }
 
@@ -194,10 +213,12 @@ package final class StepEngine {
     }
   }
 
-  /// This rank's sum over its threads.
+  /// This rank's sum over the threads that took part.
   private func total() -> ClippedGradientSum {
-    for sum in sums.dropFirst() { sums[0].add(sum) }
-    return sums[0]
+    let first = sums.firstIndex { $0.turn == turn } ?? 0
+    let total = sums[first].sum
+    for part in sums[(first + 1)...] where part.turn == turn { total.add(part.sum) }
+    return total
   }
 
   /// Takes a step together with the other ranks, all of which do the same.
@@ -249,11 +270,11 @@ package final class StepEngine {
 
   /// Does what can be done side by side: S in units of the grid, in parts, noise, a later sample.
   private func work(step: Int) {
+    turn += 1
     draw(step)
     draw(step + 1)
     let sample = samples[step % samples.count]
     let tiles = ClippedGradientSum.tiles(of: sample.records.count)
-    for sum in sums { sum.reset() }
     team.run(pieces: 1 + noise.count + tiles) { thread, piece in
       if piece == 0 {
         timed(.sample, thread) { draw(step + 2) }
@@ -263,6 +284,8 @@ package final class StepEngine {
         timed(.compute, thread) { add(tile: piece - 1 - noise.count, of: tiles, step, thread) }
       }
     }
+    // An empty batch has no tile.
+    if tiles == 0 { sums[0].begin(turn) }
   }
 
   /// Counts a step that was taken, with its batch on all ranks.
@@ -280,7 +303,8 @@ package final class StepEngine {
     let first = min(later.count, (ahead < tiles ? ahead : ahead - tiles) * TilePass.tileExamples)
     let end = min(later.count, first + TilePass.tileExamples)
     let start = parameters
-    sums[thread].add(
+    sums[thread].begin(turn)
+    sums[thread].sum.add(
       tile: tile, of: records.span, table: table, parameters: start.span,
       upcoming: later.span.extracting(first..<end))
   }
@@ -292,7 +316,8 @@ package final class StepEngine {
   private func release(step: Int, _ sum: Span<Double>) {
     let rate = learningRate * schedule.factor(step: step, of: steps)
     optimizer.begin(
-      learningRate: Float(rate), scale: 1 / (sums[0].unitsPerOne ?? 1) / Double(batchSize))
+      learningRate: Float(rate),
+      scale: 1 / (sums[0].sum.unitsPerOne ?? 1) / Double(batchSize))
     let zeros = noNoise
     var moved = exchange(&parameters, with: [])
     var target = moved.mutableSpan

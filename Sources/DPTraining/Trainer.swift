@@ -68,6 +68,20 @@ public struct Trainer {
     try RunRecord(of: directory).plan
   }
 
+  /// The plan of the run in rank 0's folder, on every rank.
+  ///
+  /// - Parameters:
+  ///   - directory: The run's folder, which rank 0 alone looks into.
+  ///   - ranks: The ranks, all of which call this; nil for one that is alone.
+  /// - Returns: The plan that the run was started with.
+  /// - Throws: ``TrainingError`` when the folder holds no run, or ``CollectiveError`` that tells it.
+  public static func plan(
+    of directory: RunDirectory, over ranks: TrainingRanks?
+  ) throws -> TrainingPlan {
+    guard let ranks else { return try plan(of: directory) }
+    return try ranks.fromLeader { try plan(of: directory) }
+  }
+
   /// Starts a run and trains to its end, or until it is stopped.
   ///
   /// - Parameters:

@@ -46,6 +46,9 @@ public struct TrainingBenchmark {
     public let ranks: [RankReport]
   }
 
+  /// The instruction set that steps are taken with here.
+  public static var instructionSet: String { TileKernels.fastest().name }
+
   private let settings: Settings
   private let ranks: TrainingRanks?
   private let dataset: Dataset
@@ -105,9 +108,23 @@ public struct TrainingBenchmark {
       threads: engine.threads, instructionSet: kernels.name, ranks: outcome.ranks)
   }
 
+  /// Takes a number of steps whose samples and noise are always the same, for counting instructions.
+  ///
+  /// - Parameter steps: How many, at least 1.
+  /// - Returns: The examples that were drawn.
+  /// - Throws: What ``Trainer`` throws.
+  public func take(steps: Int) throws -> Int {
+    let engine = try engine(InsecureKey(seed: 1))
+    for step in 0..<steps { engine.take(step: step) }
+    return engine.examplesDrawn
+  }
+
   private func engine() throws -> StepEngine {
     let drawn = SecureKey()
-    let key = try ranks?.share(drawn) ?? drawn
+    return try engine(ranks?.share(drawn) ?? drawn)
+  }
+
+  private func engine(_ key: some RunKey) throws -> StepEngine {
     var generator = StreamGenerator(key, domain: .initialisation)
     let share = RowShare(
       of: dataset.train.count, rank: ranks?.rank ?? 0, ranks: ranks?.count ?? 1)

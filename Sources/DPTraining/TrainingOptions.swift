@@ -32,6 +32,8 @@ public struct TrainingOptions: Hashable, Sendable {
   public var delta: Double?
   /// C, the bound on the norm of an example's gradient.
   public var clipNorm = 1.0
+  /// How gradients are brought to C.
+  public var clipping = Clipping.flat
   /// B, the expected batch size; by default n/50, at least 256 and at most n.
   public var batchSize: Int?
   /// How long.

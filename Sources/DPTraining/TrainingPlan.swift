@@ -42,6 +42,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     public let noiseMultiplier: Double
     /// C, the bound on the norm of an example's gradient.
     public let clip: Double
+    /// How gradients are brought to C; by every rule one row moves the exact sum by at most C.
+    public let clipping: Clipping
     /// κ: one row moves the sum by at most C(1 + κ); σ / (1 + κ) is what is accounted.
     public let kappa: Double
     /// t, the number of examples that are summed in Float before they are added exactly.
@@ -201,6 +203,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     settings["noise"] = privacy.noise.rawValue
     settings["delta"] = "\(privacy.delta)"
     settings["clip"] = "\(privacy.clip)"
+    settings["clipping"] = privacy.clipping.rawValue
     settings["accountant"] = privacy.accountant
     settings[privacy.targetEpsilon == nil ? "noise-multiplier" : "epsilon"] =
       "\(privacy.targetEpsilon ?? privacy.noiseMultiplier)"

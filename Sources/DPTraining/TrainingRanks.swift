@@ -1,4 +1,4 @@
-package import DPCollectives
+public import DPCollectives
 internal import DPFiles
 internal import DPKernels
 internal import DPMechanisms
@@ -24,6 +24,7 @@ public final class TrainingRanks {
   public let isExposed: Bool
 
   package let communicator: Communicator
+  private let exchange: ([UInt8]) throws(CollectiveError) -> [[UInt8]]
   private let secrets: (inout [UInt8]) throws(CollectiveError) -> Void
   private let abortion: (String) -> Void
 
@@ -34,6 +35,9 @@ public final class TrainingRanks {
     hosts = communicator.hosts.map { "host \($0)" }
     protection = "none needed: one host"
     isExposed = false
+    exchange = { bytes throws(CollectiveError) in
+      try TrainingRanks.gather(bytes, over: communicator)
+    }
     secrets = { key throws(CollectiveError) in
       var words = key.map { Int32($0) }
       var span = words.mutableSpan
@@ -42,6 +46,20 @@ public final class TrainingRanks {
       for index in words.indices { words[index] = 0 }
     }
     abortion = { _ in }
+  }
+
+  /// Ranks that have found each other.
+  ///
+  /// - Parameter group: The group; its owner closes it.
+  public init(_ group: RankGroup) {
+    communicator = group.communicator
+    hosts = group.hosts
+    transport = group.links.rawValue
+    protection = group.trafficProtection.rawValue
+    isExposed = group.trafficProtection == .unencrypted
+    exchange = { bytes throws(CollectiveError) in try group.gather(bytes) }
+    secrets = { secret throws(CollectiveError) in try group.broadcastSecret(&secret) }
+    abortion = { group.abort($0) }
   }
 
   /// A rank's name for people: "rank 2 (host)".
@@ -56,8 +74,13 @@ public final class TrainingRanks {
   // MARK: What ranks tell each other
 
   /// Every rank's bytes, on every rank.
-  func gather(_ bytes: [UInt8]) throws(CollectiveError) -> [[UInt8]] {
-    var lengths = [Int64](repeating: 0, count: count)
+  func gather(_ bytes: [UInt8]) throws(CollectiveError) -> [[UInt8]] { try exchange(bytes) }
+
+  private static func gather(
+    _ bytes: [UInt8], over communicator: Communicator
+  ) throws(CollectiveError) -> [[UInt8]] {
+    let rank = communicator.rank
+    var lengths = [Int64](repeating: 0, count: communicator.ranks)
     lengths[rank] = Int64(bytes.count)
     var span = lengths.mutableSpan
     try communicator.allGather(&span)

@@ -7,5 +7,6 @@ extension NoiseKind: ExpressibleByArgument {}
 extension OptimizerRule: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension Activation: ExpressibleByArgument {}
+extension Clipping: ExpressibleByArgument {}
 extension Numerics: ExpressibleByArgument {}
 extension RankProcesses.Link: ExpressibleByArgument {}

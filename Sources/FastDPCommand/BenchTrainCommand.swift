@@ -64,6 +64,13 @@ struct BenchTrainCommand: ParsableCommand {
   @Option(help: "How many timings. (default: 1; with peers 5)")
   var `repeat`: Int?
 
+  @Option(
+    help: """
+      Take so many steps with randomness that is always the same, time nothing, and print the \
+      examples drawn: to count instructions.
+      """)
+  var steps: Int?
+
   @Option(help: "Time other systems too: DIR/torch and DIR/jax have their Pythons.")
   var peers: String?
 
@@ -107,9 +114,22 @@ struct BenchTrainCommand: ParsableCommand {
     guard (1...100).contains(`repeat` ?? 1) else {
       throw ValidationError("repeat is \(`repeat` ?? 0); it must be at least 1 and at most 100")
     }
+    guard (steps ?? 1) >= 1 else {
+      throw ValidationError("steps is \(steps ?? 0); it must be at least 1")
+    }
     guard features >= 1, examples >= 1 else {
       throw ValidationError("features and examples must be at least 1")
     }
+  }
+
+  private func show(steps: Int, drawn: Int) {
+    output.json
+      ? Console.print(
+        .object([
+          ("steps", .integer(steps)), ("examplesDrawn", .integer(drawn)),
+          ("instructionSet", .string(TrainingBenchmark.instructionSet)),
+        ]))
+      : Console.print([("steps", steps.grouped), ("examples drawn", drawn.grouped)])
   }
 
   func run() throws {
@@ -127,6 +147,7 @@ struct BenchTrainCommand: ParsableCommand {
     if let ranks { return try time(settings, ranks.counts) }
     let systems = try peers.map { try TrainingPeer.all(in: $0, peerPrograms, named: against) } ?? []
     let benchmark = try TrainingBenchmark(settings)
+    if let steps { return show(steps: steps, drawn: try benchmark.take(steps: steps)) }
     var comparison = TrainingComparison(peers: systems.map(\.name))
     for index in 0..<(`repeat` ?? (systems.isEmpty ? 1 : 5)) {
       Console.progress("fastdp \(index + 1)")

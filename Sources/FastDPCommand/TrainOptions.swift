@@ -27,6 +27,13 @@ struct TrainOptions: ParsableArguments {
   var clip: Double?
 
   @Option(
+    help: """
+      flat; per-layer, each of L layers to C/√L; automatic, every gradient g to C/(‖g‖ + 0.01) of \
+      itself. (default: flat)
+      """)
+  var clipping: Clipping?
+
+  @Option(
     name: .customLong("batch-size"),
     help: "B, the expected batch size. (default: n/50, at least 256)")
   var batchSize: Int?
@@ -112,6 +119,7 @@ struct TrainOptions: ParsableArguments {
     }
     merged.delta = delta ?? other.delta
     merged.clip = clip ?? other.clip
+    merged.clipping = clipping ?? other.clipping
     merged.batchSize = batchSize ?? other.batchSize
     merged.learningRate = learningRate ?? other.learningRate
     merged.schedule = schedule ?? other.schedule
@@ -155,6 +163,7 @@ struct TrainOptions: ParsableArguments {
     }
     options.delta = delta
     options.clipNorm = clip ?? options.clipNorm
+    options.clipping = clipping ?? options.clipping
     options.batchSize = batchSize
     options.learningRate = learningRate
     options.schedule = schedule ?? options.schedule

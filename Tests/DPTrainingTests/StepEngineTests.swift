@@ -20,14 +20,18 @@ import Testing
   }
 
   /// A step, recomputed from its definition in Double: sample, clipped sum, noise, constant divisor.
-  @Test(arguments: [PrivacyChoice.noiseMultiplier(1.5), .none], [40, 300])
-  func aStepIsItsDefinition(privacy: PrivacyChoice, batchSize: Int) throws {
+  @Test(
+    arguments: [(PrivacyChoice.noiseMultiplier(1.5), 40), (.none, 300)],
+    Clipping.allCases)
+  func aStepIsItsDefinition(kind: (PrivacyChoice, Int), clipping: Clipping) throws {
+    let (privacy, batchSize) = kind
     let dataset = try SmallTable(rows: 500).dataset()
     let plan = try TrainingPlan(
       options {
         $0.privacy = privacy
         $0.batchSize = batchSize
         $0.clipNorm = 0.3
+        $0.clipping = clipping
       }, dataset)
     let key = SecureKey()
     var generator = StreamGenerator(key, domain: .initialisation)
@@ -52,7 +56,8 @@ import Testing
         )
       }
       let reference = ReferenceNetwork(try plan.architecture(), parameters: before)
-      let sum = reference.clippedSum(examples, bound: privacy == .none ? .infinity : 0.3)
+      let sum = reference.clippedSum(
+        examples, bound: privacy == .none ? .infinity : 0.3, by: clipping)
       var units = [Int32](repeating: 0, count: count)
       if privacy != .none {
         var span = units.mutableSpan

@@ -73,6 +73,16 @@ import Testing
     #expect(fast.differences(from: canonical) == ["numerics"])
   }
 
+  /// The rule of clipping is part of a plan and changes nothing that is accounted.
+  @Test(arguments: Clipping.allCases)
+  func everyRuleOfClippingHasTheSameSensitivity(clipping: Clipping) throws {
+    let flat = try plan { _ in }
+    let other = try plan { $0.clipping = clipping }
+    #expect(other.privacy?.clipping == clipping)
+    #expect(other.privacy?.noiseMultiplier == flat.privacy?.noiseMultiplier)
+    #expect(flat.differences(from: other) == (clipping == .flat ? [] : ["clipping"]))
+  }
+
   @Test(arguments: [NeighbouringRelation.zeroOut, .replace])
   func replaceNeedsMoreNoise(relation: NeighbouringRelation) throws {
     let usual = try #require(try plan { _ in }.privacy)
