@@ -112,3 +112,29 @@ public struct GroupSecret: Sendable {
     CollectiveError(.invalidOption, "the group's secret cannot be read from \(name): \(why)")
   }
 }
+
+extension GroupSecret {
+  /// Writes a new secret to a new file that only its owner can read.
+  ///
+  /// - Parameter path: The file, which must not exist.
+  /// - Throws: ``CollectiveError`` of code `invalidOption` where it exists or cannot be made.
+  package static func create(at path: String) throws(CollectiveError) {
+    let made = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard made >= 0 else {
+      let why = unsafe String(cString: strerror(errno))
+      throw CollectiveError(
+        .invalidOption, "a secret cannot be written to \(path): \(why); give the name of a new file"
+      )
+    }
+    defer { SocketCalls.close(made) }
+    var text = Array(GroupSecret().text.utf8)
+    defer { text.erase() }
+    // SAFETY: write reads the array it is lent, of the length that it is told.
+    guard fchmod(made, 0o600) == 0, unsafe write(made, text, text.count) == text.count,
+      fsync(made) == 0
+    else {
+      unsafe unlink(path)
+      throw CollectiveError.ofSystem("a secret cannot be written to \(path)")
+    }
+  }
+}

@@ -228,3 +228,38 @@ package import Darwin
 
   package func abort() { wire.abort() }
 }
+
+/// The keys of all connections of a group in one process: for tests and measurements.
+package struct SealedKeys: Sendable {
+  fileprivate let table: [[ConnectionKeys?]]
+
+  /// Fresh keys for each pair of ranks.
+  package init(ranks: Int) {
+    var table = [[ConnectionKeys?]](
+      repeating: [ConnectionKeys?](repeating: nil, count: ranks), count: ranks)
+    for low in 0..<ranks {
+      for high in low + 1..<max(ranks, low + 1) {
+        let keys = ConnectionKeys.random
+        table[low][high] = keys
+        table[high][low] = keys.reversed
+      }
+    }
+    self.table = table
+  }
+}
+
+extension SealedTransport {
+  /// Joins ranks of one process, for tests and measurements.
+  ///
+  /// - Parameters:
+  ///   - rank: This rank.
+  ///   - sockets: The socket to each rank.
+  ///   - keys: The group's keys.
+  /// - Returns: The transport.
+  /// - Throws: ``CollectiveError`` for a descriptor that is no socket.
+  package static func forTests(
+    rank: Int, sockets: [Int32], keys: SealedKeys
+  ) throws(CollectiveError) -> SealedTransport {
+    try SealedTransport(rank: rank, sockets: sockets, keys: keys.table[rank])
+  }
+}
