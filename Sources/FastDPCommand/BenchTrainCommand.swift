@@ -84,7 +84,7 @@ struct BenchTrainCommand: ParsableCommand {
   var ranks: RankCounts?
 
   @Option(help: "How ranks are linked: shm, tcp. (default: shm)")
-  var transport: RankLink?
+  var transport: RankProcesses.Link?
 
   @Option(help: "How ranks' sums are done: an algorithm's name. (default: chosen by the link)")
   var algorithm: String?

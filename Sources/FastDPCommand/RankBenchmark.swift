@@ -24,7 +24,7 @@ enum RankBenchmark {
   /// - Returns: What rank 0 measured.
   /// - Throws: ``CollectiveError``, ``FileError``, or ``ExitCode`` with the status of a rank that failed.
   static func run(
-    _ settings: TrainingBenchmark.Settings, ranks: Int, link: RankLink
+    _ settings: TrainingBenchmark.Settings, ranks: Int, link: RankProcesses.Link
   ) throws -> Result {
     let file = FileManager.default.temporaryDirectory.appendingPathComponent(
       "fastdp-bench-\(UUID().uuidString).json"

@@ -57,7 +57,8 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var group: GroupOptions
 
   @Option(
-    help: "How sums over ranks are done: auto, or a name of 'fastdp bench allreduce'. (default: auto)")
+    help:
+      "How sums over ranks are done: auto, or a name of 'fastdp bench allreduce'. (default: auto)")
   var algorithm: String?
 
   @OptionGroup var ledger: TrainLedgerOptions
