@@ -73,10 +73,13 @@ let package = Package(
     module(
       "DPData", ["CDPKernels", "DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
-    module("DPCollectives", ["DPKernels", "CDPSystem"]),
+    module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(
       "DPTraining",
-      ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
+      [
+        "DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels",
+        "DPCollectives",
+      ] + crypto),
     [
       .target(
         name: "CTestSupport", path: "Tests/CTestSupport",

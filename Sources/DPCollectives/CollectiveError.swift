@@ -5,10 +5,18 @@
 public struct CollectiveError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What kind of failure it is: a struct, so that kinds can be added later.
   public struct Code: Hashable, Sendable {
-    private enum Storage {
+    private enum Storage: UInt8 {
       case invalidOption, timeout, peerLost, mismatch, malformedFrame, system, unavailable, broken
+      case refused, aborted
     }
     private let storage: Storage
+    /// As the kind travels.
+    var number: UInt8 { storage.rawValue }
+
+    private init(storage: Storage) { self.storage = storage }
+
+    /// The kind that has a number; `aborted` for numbers of later versions.
+    init(number: UInt8) { storage = Storage(rawValue: number) ?? .aborted }
 
     /// An option is outside its range or contradicts another.
     public static let invalidOption = Code(storage: .invalidOption)
@@ -26,6 +34,10 @@ public struct CollectiveError: Error, Hashable, Sendable, CustomStringConvertibl
     public static let unavailable = Code(storage: .unavailable)
     /// An earlier operation of the group failed.
     public static let broken = Code(storage: .broken)
+    /// A peer does not know the group's secret, or is not one that is waited for.
+    public static let refused = Code(storage: .refused)
+    /// A peer has ended the group for a reason of its own.
+    public static let aborted = Code(storage: .aborted)
   }
 
   /// The kind, to match on.

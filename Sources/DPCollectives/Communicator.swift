@@ -19,6 +19,7 @@ internal import DPKernels
   public let hosts: [Int]
 
   private let engine: Engine
+  private let watch: GroupWatch?
 
   /// What does the work.
   private enum Engine {
@@ -105,6 +106,7 @@ internal import DPKernels
     algorithms = AlgorithmTable(
       always: hostCount > 1 && hostCount < ranks ? .hierarchical : .circulant)
     engine = .messages(Executor(transport, generation: generation))
+    watch = transport.watch
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -112,9 +114,11 @@ internal import DPKernels
   /// A group of one host, in memory that its ranks share.
   package init(
     _ region: SharedRegion, _ layout: RegionLayout, rank: Int, generation: UInt32 = 0,
-    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30)
+    policy: WaitPolicy? = nil, timeout: Duration = .seconds(30), watch: GroupWatch? = nil
   ) {
     let transport = RegionTransport(region, layout, rank: rank, policy: policy)
+    transport.watch = watch
+    self.watch = watch
     self.rank = rank
     ranks = layout.ranks
     hosts = Array(repeating: 0, count: layout.ranks)
@@ -144,6 +148,7 @@ internal import DPKernels
     timeout = .seconds(30)
     algorithms = AlgorithmTable(always: .circulant)
     engine = .mpi(group)
+    watch = nil
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -287,6 +292,7 @@ internal import DPKernels
     try requireUnbroken()
     guard ranks > 1 else { return }
     unsafe state.pointee.sequence &+= 1
+    unsafe watch?.begin(state.pointee.sequence, plan.kind)
     let operation = unsafe Operation(
       kind: plan.kind, sequence: state.pointee.sequence, fingerprint: plan.fingerprint,
       timeout: timeout)
@@ -302,6 +308,7 @@ internal import DPKernels
       }
     } catch {
       guard error.code != .invalidOption else { throw error }
+      let error = watch?.settle(error) ?? error
       unsafe state.pointee.failure = error
       abort()
       throw error

@@ -10,7 +10,8 @@ package final class CompositeTransport: Transport {
   package let ranks: Int
   package let policy: WaitPolicy
   private let local: RegionTransport
-  private let remote: TCPTransport
+  private let remote: any Transport
+  package var watch: GroupWatch?
   /// Each rank's number on this host; -1 for ranks of other hosts.
   private let places: [Int]
 
@@ -29,28 +30,48 @@ package final class CompositeTransport: Transport {
   ///   - policy: How to wait; nil for what suits this machine.
   /// - Throws: ``CollectiveError`` for a descriptor that is no socket, or a layout for another number
   ///   of ranks than the host has.
-  package init(
+  package convenience init(
     rank: Int, hosts: [Int], _ region: SharedRegion, _ layout: RegionLayout, sockets: [Int32],
     policy: WaitPolicy? = nil
   ) throws(CollectiveError) {
     let neighbours = hosts.indices.filter { hosts[$0] == hosts[rank] }
-    guard sockets.count == hosts.count, layout.ranks == neighbours.count else {
+    let alike = WaitPolicy(ranksHere: neighbours.count)
+    let policy = policy ?? WaitPolicy(looks: alike.looks / 5 + 1, yields: alike.yields)
+    let remote = try TCPTransport(
+      rank: rank,
+      sockets: sockets.enumerated().map { neighbours.contains($0.offset) ? -1 : $0.element },
+      absent: Set(neighbours), policy: policy)
+    try self.init(rank: rank, hosts: hosts, region, layout, remote: remote)
+  }
+
+  /// Joins the ranks of all hosts.
+  ///
+  /// - Parameters:
+  ///   - rank: This rank.
+  ///   - hosts: The host of each rank, any numbers.
+  ///   - region: Memory that the ranks of this rank's host share.
+  ///   - layout: Where things lie in it, for as many ranks as the host has.
+  ///   - remote: Reaches the ranks of other hosts.
+  /// - Throws: ``CollectiveError`` for a layout for another number of ranks than the host has.
+  init(
+    rank: Int, hosts: [Int], _ region: SharedRegion, _ layout: RegionLayout,
+    remote: any Transport
+  ) throws(CollectiveError) {
+    let neighbours = hosts.indices.filter { hosts[$0] == hosts[rank] }
+    guard remote.ranks == hosts.count, layout.ranks == neighbours.count else {
       throw CollectiveError(
         .invalidOption,
         "\(hosts.count) ranks, \(neighbours.count) of them on this host, need as many sockets and "
-          + "places in memory; there are \(sockets.count) and \(layout.ranks)")
+          + "places in memory; there are \(remote.ranks) and \(layout.ranks)")
     }
     self.rank = rank
     ranks = hosts.count
-    let alike = WaitPolicy(ranksHere: neighbours.count)
-    self.policy = policy ?? WaitPolicy(looks: alike.looks / 5 + 1, yields: alike.yields)
+    policy = remote.policy
     let places = hosts.indices.map { neighbours.firstIndex(of: $0) ?? -1 }
     self.places = places
     local = RegionTransport(
-      region, layout, rank: places[rank], numbers: neighbours, policy: self.policy)
-    remote = try TCPTransport(
-      rank: rank, sockets: hosts.indices.map { places[$0] < 0 ? sockets[$0] : -1 },
-      absent: Set(neighbours), policy: self.policy)
+      region, layout, rank: places[rank], numbers: neighbours, policy: remote.policy)
+    self.remote = remote
   }
 
   package func name(of peer: Int) -> String {

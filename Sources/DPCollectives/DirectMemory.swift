@@ -255,6 +255,7 @@ internal import Darwin
         if word.hasReached(target) { return }
         throw fault
       }
+      try transport.watch?.check()
       let left = deadline.left
       guard left > 0 else { throw CollectiveError.late(peer, transport, operation.name) }
       word.sleep(while: seen, for: min(left, 100_000_000))

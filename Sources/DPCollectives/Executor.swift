@@ -263,6 +263,7 @@ struct Operation {
   func abort() { transport.abort() }
 
   private func requireTime(_ operation: Operation) throws(CollectiveError) {
+    try transport.watch?.check()
     let deadline = self.deadline ?? Deadline(after: operation.timeout)
     self.deadline = deadline
     guard deadline.left <= 0 else { return }

@@ -9,6 +9,7 @@ package final class RegionTransport: Transport {
   package let rank: Int
   package let ranks: Int
   package let policy: WaitPolicy
+  package var watch: GroupWatch?
   private let region: SharedRegion
   private let layout: RegionLayout
   private let doorbells: [Doorbell]

@@ -13,6 +13,7 @@ package final class TCPTransport: Transport {
   package let rank: Int
   package let ranks: Int
   package let policy: WaitPolicy
+  package var watch: GroupWatch?
   private let sockets: [Int32]
   private let names: [String]
   private var polled: [pollfd] = []

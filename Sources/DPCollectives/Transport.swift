@@ -18,6 +18,8 @@ package protocol Transport: AnyObject {
   var policy: WaitPolicy { get }
   /// A peer's name for people: its host.
   func name(of peer: Int) -> String
+  /// Knows when the group has ended; nil where nobody watches.
+  var watch: GroupWatch? { get }
   /// Something that changes when a transfer may have become possible.
   var ticket: UInt32 { get }
   /// Takes bytes for a peer.

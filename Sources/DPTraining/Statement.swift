@@ -17,6 +17,8 @@ public struct Statement: Sendable {
   public let epsilon: Double?
   /// What ε would be, were the noise secret; nil without privacy.
   public let plannedEpsilon: Double?
+  /// Whether sums without noise crossed a network in clear, as was asked for.
+  public let isExposed: Bool
 
   /// States what a run guarantees.
   ///
@@ -24,10 +26,13 @@ public struct Statement: Sendable {
   ///   - plan: The plan that was run.
   ///   - chargedSteps: The steps that are charged.
   ///   - accountant: The method that computes ε.
+  ///   - isExposed: Whether sums without noise crossed a network in clear.
   /// - Throws: ``PrivacyError`` or ``ModelError`` when the plan was changed by hand.
   public init(
-    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant
+    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant,
+    isExposed: Bool = false
   ) throws {
+    self.isExposed = isExposed
     self.plan = plan
     self.chargedSteps = chargedSteps
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else {
@@ -46,6 +51,7 @@ public struct Statement: Sendable {
   /// What the run does not cover.
   var notCovered: [String] {
     Statement.public + [limitOfPersons] + imputationNotice + Statement.operators
+      + (isExposed ? [Statement.exposure] : [])
   }
 
   /// Who may have more rows than the guarantee is for.
@@ -83,8 +89,14 @@ public struct Statement: Sendable {
     "The other files of the run and anything shown while it ran: they stay with the operator, "
       + "since run.json and metrics.jsonl hold exact facts about the data.",
     "Rows of the test split: they took no part in training, and results on them are not released.",
-    "Observers of the computer itself, such as of its memory or of the time that steps take.",
+    "Observers of the computers that trained it, such as of their memory or of the time that steps "
+      + "take: every process that took part could know the noise.",
   ]
+
+  /// What is added where ranks sent each other sums in clear.
+  private static let exposure =
+    "The network between the computers that trained it: traffic was not encrypted, by the operator's "
+    + "choice, and held sums without noise. Whoever could read it is not covered by the guarantee."
 
   /// The statement for programs.
   var json: JSONValue {

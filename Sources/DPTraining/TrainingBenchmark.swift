@@ -42,21 +42,27 @@ public struct TrainingBenchmark {
     public let threads: Int
     /// The instruction set that was used.
     public let instructionSet: String
+    /// What each rank did, where several trained together.
+    public let ranks: [RankReport]
   }
 
   /// The instruction set that steps are taken with here.
   public static var instructionSet: String { TileKernels.fastest().name }
 
   private let settings: Settings
+  private let ranks: TrainingRanks?
   private let dataset: Dataset
   private let plan: TrainingPlan
 
   /// Makes the table.
   ///
-  /// - Parameter settings: What is trained.
+  /// - Parameters:
+  ///   - settings: What is trained.
+  ///   - ranks: The ranks that train together, all of which do the same; nil for this process alone.
   /// - Throws: ``TrainingError``, ``ModelError`` or ``DataError`` for settings that no run can have.
-  public init(_ settings: Settings) throws {
+  public init(_ settings: Settings, ranks: TrainingRanks? = nil) throws {
     self.settings = settings
+    self.ranks = ranks
     dataset = try Dataset.random(examples: settings.examples, features: settings.features)
     plan = try TrainingBenchmark.plan(settings, dataset, steps: 1)
   }
@@ -85,7 +91,8 @@ public struct TrainingBenchmark {
   public func run(seconds: Double) throws -> Result {
     let engine = try engine()
     let pace = try measure(engine, seconds: min(1, seconds / 5))
-    let steps = max(1, Int(seconds / pace))
+    let own = max(1, Int(seconds / pace))
+    let steps = try ranks?.fromLeader { own } ?? own
     let outcome = try train(steps: steps)
     engine.measurePhases()
     let before = engine.examplesDrawn
@@ -98,7 +105,7 @@ public struct TrainingBenchmark {
       examplesPerSecond: rate,
       peakFraction: rate * architecture.multiplyAdds / kernels.peakMultiplyAddsPerSecond(),
       phases: TrainingPhase.allCases.map { ($0.rawValue, (engine.phases[$0] ?? 0) / drawn) },
-      threads: engine.threads, instructionSet: kernels.name)
+      threads: engine.threads, instructionSet: kernels.name, ranks: outcome.ranks)
   }
 
   /// Takes a number of steps whose samples and noise are always the same, for counting instructions.
@@ -112,24 +119,33 @@ public struct TrainingBenchmark {
     return engine.examplesDrawn
   }
 
-  private func engine() throws -> StepEngine { try engine(SecureKey()) }
+  private func engine() throws -> StepEngine {
+    let drawn = SecureKey()
+    return try engine(ranks?.share(drawn) ?? drawn)
+  }
 
   private func engine(_ key: some RunKey) throws -> StepEngine {
     var generator = StreamGenerator(key, domain: .initialisation)
+    let share = RowShare(
+      of: dataset.train.count, rank: ranks?.rank ?? 0, ranks: ranks?.count ?? 1)
     return try StepEngine(
-      plan, table: dataset.train.table, key: key,
-      start: ModelState(start: plan, using: &generator), threads: settings.threads)
+      plan, table: dataset.train.table.rows(share.rows), key: key,
+      start: ModelState(start: plan, using: &generator), threads: settings.threads, share: share,
+      communicator: ranks?.communicator)
   }
 
-  /// Takes steps for a while and returns the seconds that one takes.
+  /// Takes steps for a while and returns the seconds that one takes; rank 0's clock ends it.
   private func measure(_ engine: StepEngine, seconds: Double) throws -> Double {
     let clock = ContinuousClock()
     let start = clock.now
     var steps = 0
-    while steps < 3 || (clock.now - start) / .seconds(1) < seconds {
-      engine.take(step: engine.stepsTaken)
+    var requests = StepRequests()
+    while try !engine.take(step: engine.stepsTaken, asking: requests).stop {
       steps += 1
+      requests.stop =
+        ranks?.leads ?? true && steps >= 2 && (clock.now - start) / .seconds(1) >= seconds
     }
+    steps += 1
     return (clock.now - start) / .seconds(1) / Double(steps)
   }
 
@@ -142,7 +158,7 @@ public struct TrainingBenchmark {
     control.threads = settings.threads
     let trainer = try Trainer(
       TrainingBenchmark.plan(settings, dataset, steps: steps), dataset: dataset,
-      accountant: PLDAccountant())
+      accountant: PLDAccountant(), ranks: ranks)
     return try trainer.start(in: RunDirectory(path: folder.path), control: control)
   }
 }

@@ -221,7 +221,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   }
 
   /// What was asked for, apart from what follows from it.
-  private var settings: [String: String] {
+  var settings: [String: String] {
     var settings = [
       "source": data.source, "rows": "\(data.examples)", "split-key": "\(data.splitKey)",
       "test-fraction": "\(data.testFraction)", "schema": data.schemaHash, "hidden": "\(hidden)",

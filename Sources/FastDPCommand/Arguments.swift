@@ -10,3 +10,4 @@ extension Activation: ExpressibleByArgument {}
 extension Clipping: ExpressibleByArgument {}
 extension Numerics: ExpressibleByArgument {}
 extension RankProcesses.Link: ExpressibleByArgument {}
+extension GroupTransport: ExpressibleByArgument {}

@@ -21,10 +21,14 @@ struct BenchAllReduceCommand: ParsableCommand {
 
       --collectives mpi times the system's Open MPI by the same measure, through mpirun.
 
+      Where a launcher ('fastdp launch', mpirun, srun, torchrun) has started the process, or --rank \
+      and --master say its place, it is one of the ranks and starts none.
+
       Examples:
         fastdp bench allreduce --ranks 2
         fastdp bench allreduce --ranks 4 --transport tcp --algorithm all --sizes 1048576 --json
         fastdp bench allreduce --ranks 2 --collectives mpi
+        fastdp launch --ranks 2 -- bench allreduce --sizes 65536
       """)
 
   /// How sums are done.
@@ -33,11 +37,7 @@ struct BenchAllReduceCommand: ParsableCommand {
     case mpi
   }
 
-  @Option(help: "How many ranks, at most 64.")
-  var ranks: Int
-
-  @Option(help: "How ranks are linked: shm, tcp. (default: shm)")
-  var transport: RankLink?
+  @OptionGroup var group: GroupOptions
 
   @Option(help: "An algorithm's name, all, or auto. (default: auto)")
   var algorithm: String?
@@ -58,7 +58,7 @@ struct BenchAllReduceCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard (1...64).contains(ranks) else {
+    if let ranks = group.ranks, !(1...64).contains(ranks) {
       throw ValidationError("ranks is \(ranks); it must be at least 1 and at most 64")
     }
     guard (1...1_000_000).contains(repeats ?? 1) else {
@@ -68,7 +68,7 @@ struct BenchAllReduceCommand: ParsableCommand {
     guard choice == "auto" || choice == "all" || AllReduceAlgorithm(name: choice) != nil else {
       throw ValidationError("there is no algorithm '\(choice)'")
     }
-    guard choice != "direct" || transport != .tcp else {
+    guard choice != "direct" || group.transport != .tcp else {
       throw ValidationError("direct needs shared memory; use --transport shm")
     }
     guard collectives != .mpi || choice == "auto" else {
@@ -81,21 +81,40 @@ struct BenchAllReduceCommand: ParsableCommand {
     if let place = environment[InheritedGroup.variable] { return try measure(place, environment) }
     // Refused here, before each rank says the same.
     if let table = environment["FASTDP_ALLREDUCE"] { _ = try AlgorithmTable(table) }
-    let status = try start(environment)
+    if group.rank != nil || group.master != nil || group.ranks == nil {
+      guard let place = try group.environment() else {
+        throw CommandError.usage("how many ranks? give --ranks N, or start this by a launcher")
+      }
+      return try measure(place, environment)
+    }
+    let status = try start(group.ranks ?? 1, environment)
     if status != 0 { throw ExitCode(status) }
   }
 
+  /// The part of a rank that a launcher has started.
+  private func measure(_ place: LaunchEnvironment, _ environment: [String: String]) throws {
+    let bytes = (lengths.max() ?? 4) + 4096
+    let members = try RankGroup.join(place, options: group.options(vectorBytes: bytes))
+    try members.agree(on: [
+      "version": Version.current, "sizes": lengths.map(String.init).joined(separator: ","),
+      "algorithm": algorithm ?? "auto", "repeats": repeats.map(String.init) ?? "",
+    ])
+    try measure(members.communicator, environment)
+    members.close()
+  }
+
   /// Starts the ranks, of which rank 0 prints.
-  private func start(_ environment: [String: String]) throws -> Int32 {
+  private func start(_ ranks: Int, _ environment: [String: String]) throws -> Int32 {
     let program = Bundle.main.executablePath ?? CommandLine.arguments[0]
     let command = [program] + CommandLine.arguments.dropFirst()
     guard collectives != .mpi else {
       return try RankProcesses.run(
-        MPILaunch.prefix(ranks: ranks, overTCP: transport == .tcp) + command,
+        MPILaunch.prefix(ranks: ranks, overTCP: group.transport == .tcp) + command,
         environment: environment.merging([InheritedGroup.variable: MPILaunch.place]) { $1 })
     }
     return try RankProcesses.run(
-      ranks: ranks, link: transport ?? .shm, vectorBytes: lengths.max() ?? 4, command: command,
+      ranks: ranks, link: group.transport == .tcp ? .tcp : .shm, vectorBytes: lengths.max() ?? 4,
+      command: command,
       environment: environment)
   }
 
@@ -107,6 +126,12 @@ struct BenchAllReduceCommand: ParsableCommand {
     let group = overMPI ? try Communicator.overMPI() : try InheritedGroup(place).join()
     if !overMPI { RankProcesses.endWithParent() }
     RankProcesses.keepToShare(rank: group.rank, ranks: group.ranks)
+    try measure(group, environment, overMPI: overMPI)
+  }
+
+  private func measure(
+    _ group: Communicator, _ environment: [String: String], overMPI: Bool = false
+  ) throws {
     let cost = overMPI ? nil : try prepare(group, environment)
     let vector = try group.makeVector(of: Float.self, count: (lengths.max() ?? 4) / 4)
     var report = AllReduceReport(cost: model ? cost : nil)
@@ -142,9 +167,6 @@ struct BenchAllReduceCommand: ParsableCommand {
     }
   }
 }
-
-/// How ranks of `bench allreduce` are linked.
-typealias RankLink = RankProcesses.Link
 
 /// How mpirun is called.
 enum MPILaunch {

@@ -13,6 +13,11 @@ enum Console {
     write("fastdp: \(line)\n", to: .standardError)
   }
 
+  /// A line that a rank has said.
+  static func write(rank: Int, _ line: String) {
+    write("[\(rank)] \(line)\n", to: .standardError)
+  }
+
   /// A result for people.
   static func print(_ text: String) { write(text + "\n", to: .standardOutput) }
 

@@ -1,6 +1,8 @@
 import ArgumentParser
+import DPCollectives
 import DPFiles
 import FastDP
+import Foundation
 
 /// The program `fastdp`.
 @main
@@ -29,11 +31,12 @@ struct FastDPCommand: ParsableCommand {
       DemoCommand.self, SchemaCommand.self, InspectCommand.self, PrepareCommand.self,
       TrainCommand.self,
       EvaluateCommand.self, PredictCommand.self, PrivacyCommand.self, LedgerCommand.self,
-      BenchCommand.self, SimulateCommand.self,
+      LaunchCommand.self, BenchCommand.self, SimulateCommand.self,
     ])
 
   static func main() {
     ProcessControl.disableCoreDumps()
+    RankLauncher.followLauncher(ProcessInfo.processInfo.environment)
     do {
       var command = try parseAsRoot()
       try command.run()

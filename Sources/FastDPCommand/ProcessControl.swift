@@ -1,3 +1,4 @@
+import DPCollectives
 import Synchronization
 
 #if canImport(Glibc)
@@ -28,15 +29,8 @@ enum ProcessControl {
   /// Makes writing to a program that has ended an error instead of this program's end.
   static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
 
-  /// Keeps keys out of core files.
-  static func disableCoreDumps() {
-    var limit = rlimit(rlim_cur: 0, rlim_max: 0)
-    #if canImport(Glibc)
-    _ = unsafe setrlimit(__rlimit_resource_t(4), &limit)
-    #else
-    _ = unsafe setrlimit(RLIMIT_CORE, &limit)
-    #endif
-  }
+  /// Keeps keys out of core files, and from other processes of the user.
+  static func disableCoreDumps() { ProcessProtection.forbidDumps() }
 
   /// Whether standard error is a terminal.
   static let hasTerminal = isatty(STDERR_FILENO) == 1

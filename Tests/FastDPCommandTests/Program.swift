@@ -117,7 +117,7 @@ enum Program {
 
 /// A process that was started, whose output goes to files so that nothing can block it.
 final class RunningProgram {
-  private let process: pid_t
+  let process: pid_t
   private let folder: ScratchFolder
   private var ended: Int32?
 

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CDPPeers.h"
+
 /// A file that has no name and lives in memory, open for this process and for those it starts.
 ///
 /// Returns a descriptor, or -1 with errno set; ENOSYS where the system has no such files.
