@@ -69,6 +69,8 @@ extension Dataset {
     guard shards >= 1, shards <= 99_999 else {
       throw DataError(.invalidOption, "shards is \(shards); it must be from 1 to 99999")
     }
+    // Before the provenance is written, which has no place for a fraction that is no number.
+    try options.check()
     let context = PreparationContext(tables, schema, options)
     guard shards == 1 else {
       let sink = try DatasetShardSink(
