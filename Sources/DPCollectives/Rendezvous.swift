@@ -50,7 +50,10 @@ struct Rendezvous {
     deadline = Deadline(after: options.timeout)
     switch environment.secret {
     case .file(let path): given = try GroupSecret(contentsOf: path)
-    case .descriptor(let descriptor): given = try GroupSecret(descriptor: descriptor)
+    case .descriptor(let descriptor):
+      given = try GroupSecret(descriptor: descriptor)
+      // Nobody needs it any more, least of all programs that this one starts.
+      SocketCalls.close(descriptor)
     case nil: given = nil
     }
     if given == nil, case .network = environment.master {
