@@ -23,7 +23,7 @@ struct SealedTransportTests {
   @Test(arguments: [2, 3, 5])
   func sumsAreTheSame(ranks: Int) throws {
     let counts = [0, 1, 7, 16_374, 16_384, 50_001]
-    func sums(_ communicator: Communicator) throws -> [[UInt32]] {
+    @Sendable func sums(_ communicator: Communicator) throws -> [[UInt32]] {
       try AllReduceAlgorithm.allCases.filter(\.sendsMessages).flatMap { algorithm in
         try counts.map { count in
           var random = Inputs(seed: UInt64(count + communicator.rank))
