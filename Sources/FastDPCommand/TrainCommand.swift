@@ -21,10 +21,10 @@ struct TrainCommand: ParsableCommand {
       checkpoint and ends with status 130; --resume goes on from there.
 
       Several ranks can train one model together: each does its part of every step. RUN is rank 0's. \
-      ε, the statement and the batch size stay the same. See 'fastdp launch --help' and docs/ranks.md.
+      ε, the statement and the batch size stay the same: 'fastdp launch --ranks 2 -- train \
+      ...', see its --help and docs/ranks.md.
 
       Examples:
-        fastdp launch --ranks 2 -- train people.safetensors --out run
         fastdp train people.safetensors --out run
         fastdp train people.csv --schema people.yaml --out run --epsilon 0.5
         fastdp train d.safetensors --out run --hidden 256,128 --activation relu
