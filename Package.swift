@@ -11,6 +11,16 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// The fuzzer's program, where scripts/fuzz asks for it: everyone else's build is without it.
+let fuzzer: [Target] =
+  Context.environment["FASTDP_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "fastdp-fuzz", dependencies: ["DPData", "DPFiles"], path: "Fuzz",
+      exclude: ["corpus", "Kernels"])
+  ]
+
 /// The C library's mathematics, which Linux keeps in a library of its own.
 let mathematics: [LinkerSetting] = [.linkedLibrary("m", .when(platforms: [.linux]))]
 
@@ -21,7 +31,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
       name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: mathematics),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name), "TestSupport"] + dependencies,
-      resources: name == "DPData" ? [.copy("Fixtures")] : [], swiftSettings: settings),
+      resources: ["DPData", "DPParquet"].contains(name) ? [.copy("Fixtures")] : [],
+      swiftSettings: settings),
   ]
 }
 
@@ -36,7 +47,10 @@ let package = Package(
   products: [
     .library(name: "FastDP", targets: ["FastDP"]),
     .library(name: "DPCollectives", targets: ["DPCollectives"]),
+    .library(name: "DPParquet", targets: ["DPParquet"]),
     .executable(name: "fastdp", targets: ["FastDPCommand"]),
+    // For Benchmarks, which times its loops one by one.
+    .library(name: "CDPKernels", targets: ["CDPKernels"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -47,19 +61,25 @@ let package = Package(
   targets: [
     [
       .target(name: "CDPKernels", cSettings: [.treatAllWarnings(as: .error)]),
+      .target(name: "CDPParquet", cSettings: [.treatAllWarnings(as: .error)]),
       .target(name: "CDPSystem", cSettings: [.treatAllWarnings(as: .error)]),
     ],
     module("DPFiles"),
+    module("DPParquet", ["DPFiles", "CDPParquet"]),
     module("DPKernels", ["CDPKernels"]),
     module("DPAccounting"),
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
     module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
-    module("DPData", ["DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
+    module(
+      "DPData", ["CDPKernels", "DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
     module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(
       "DPTraining",
-      ["DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels"] + crypto),
+      [
+        "DPFiles", "DPKernels", "DPAccounting", "DPMechanisms", "DPData", "DPModels",
+        "DPCollectives",
+      ] + crypto),
     [
       .target(
         name: "CTestSupport", path: "Tests/CTestSupport",
@@ -85,6 +105,7 @@ let package = Package(
         name: "FastDPCommandTests", dependencies: ["FastDPCommand", "TestSupport"],
         swiftSettings: settings),
     ],
+    fuzzer,
   ].flatMap(\.self),
   swiftLanguageModes: [.v6]
 )

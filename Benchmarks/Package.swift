@@ -17,6 +17,10 @@ let package = Package(
         .product(name: "CryptoExtras", package: "swift-crypto"),
       ]),
     .executableTarget(
+      name: "KernelBenchmark", dependencies: [.product(name: "CDPKernels", package: "fastDP")]),
+    .executableTarget(
+      name: "ParquetBenchmark", dependencies: [.product(name: "DPParquet", package: "fastDP")]),
+    .executableTarget(
       name: "StepBenchmark", dependencies: [.product(name: "FastDP", package: "fastDP")]),
   ],
   swiftLanguageModes: [.v6]

@@ -6,15 +6,10 @@
 
 #include "CDPKernels.h"
 #include "instruction_sets.h"
+#include "uniform_logarithm.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the words of a group are read as little-endian numbers"
-#endif
-
-typedef double f64x8 __attribute__((vector_size(64)));
-typedef uint64_t u64x8 __attribute__((vector_size(64)));
 typedef int64_t i64x8 __attribute__((vector_size(64)));
 typedef uint32_t u32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x8 __attribute__((vector_size(32)));
@@ -28,7 +23,7 @@ typedef int32_t i32x8 __attribute__((vector_size(32)));
 //           above 2^-12; q in 0...3 from the top two bits of v.
 // The polynomials interpolate at Chebyshev nodes; they are off by at most 2^-45 (logarithm), 2^-48
 // (sine) and 2^-44 (cosine), so a value of at most 9.42 standard deviations by at most 2^-38.
-static inline __attribute__((always_inline)) void normal_units(
+ALWAYS_INLINE void normal_units(
     const uint8_t *bytes, size_t groups, double scale, int32_t *units) {
   for (size_t group = 0; group < groups; group++) {
     u64x8 w;
@@ -36,23 +31,15 @@ static inline __attribute__((always_inline)) void normal_units(
     __builtin_memcpy(&w, bytes + group * CDP_NORMAL_GROUP_BYTES, 64);
     __builtin_memcpy(&v, bytes + group * CDP_NORMAL_GROUP_BYTES + 64, 32);
 
-    // (double)w, rounded once: 2^84 + hi * 2^32 and 2^52 + lo are exact.
-    f64x8 high = (f64x8)((w >> 32) | 0x4530000000000000u) - 0x1.00000001p84;
-    f64x8 uniform = (high + (f64x8)((w & 0xffffffffu) | 0x4330000000000000u)) + 1.0;
-
-    // uniform = m * 2^k, m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s), s = (m - 1) / (m + 1).
-    u64x8 bits = (u64x8)uniform;
-    u64x8 k = (bits - 0x3fe6a09e667f3bcdu) >> 52;
-    f64x8 m = (f64x8)(bits - (k << 52));
-    f64x8 exponent = (f64x8)(k | 0x4330000000000000u) - (0x1p52 + 64.0);
-    f64x8 s = (m - 1.0) / (m + 1.0);
+    f64x8 exponent, s;
+    split_uniforms(&w, &exponent, &s);
     f64x8 z = s * s;
     f64x8 p = z * -0x1.9192e478c4308p-2 + -0x1.c620ee6e2b4a3p-2;
     p = p * z + -0x1.2494381ee5869p-1;
     p = p * z + -0x1.9999962c06032p-1;
     p = p * z + -0x1.555555567148cp+0;
     p = p * z + -0x1.fffffffffff12p+1;
-    // exponent <= 0; where it is 0, s <= 0 too: nothing below 0 comes under the root.
+    // Nothing below 0 comes under the root.
     f64x8 square = exponent * -0x1.62e42fefa39efp+0 + s * p;
     f64x8 radius = __builtin_elementwise_sqrt(square) * scale;
 

@@ -6,23 +6,15 @@
 
 #include "CDPKernels.h"
 #include "instruction_sets.h"
+#include "uniform_logarithm.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "words are read as little-endian numbers"
-#endif
-
-typedef double f64x8 __attribute__((vector_size(64)));
-typedef uint64_t u64x8 __attribute__((vector_size(64)));
 typedef uint32_t u32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x8 __attribute__((vector_size(32)));
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 // -ln((w + 1) / 2^64) for 8 words w, never below 0.
 //
-// The uniform number is m * 2^k, m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s), s = (m - 1)/(m + 1).
 // How far a value of at most 9 can be off, in units of 2^-50:
 //   two roundings of the uniform number, relative 2^-53 each                         0.25
 //   m + 1 and the quotient (m - 1 is exact): 0.347 times a relative 2^-52            0.09
@@ -32,15 +24,9 @@ typedef int32_t i32x8 __attribute__((vector_size(32)));
 // In all less than 2^-48.
 ALWAYS_INLINE void negative_logarithms(const uint8_t *bytes, f64x8 *values) {
   u64x8 w;
+  f64x8 exponent, s;
   __builtin_memcpy(&w, bytes, 64);
-  // (double)w, rounded once: 2^84 + hi * 2^32 and 2^52 + lo are exact.
-  f64x8 high = (f64x8)((w >> 32) | 0x4530000000000000u) - 0x1.00000001p84;
-  f64x8 uniform = (high + (f64x8)((w & 0xffffffffu) | 0x4330000000000000u)) + 1.0;
-  u64x8 bits = (u64x8)uniform;
-  u64x8 k = (bits - 0x3fe6a09e667f3bcdu) >> 52;
-  f64x8 m = (f64x8)(bits - (k << 52));
-  f64x8 exponent = (f64x8)(k | 0x4330000000000000u) - (0x1p52 + 64.0);
-  f64x8 s = (m - 1.0) / (m + 1.0);
+  split_uniforms(&w, &exponent, &s);
   f64x8 z = s * s;
   f64x8 p = z * -0x1.58d5d4a93822dp-3 + -0x1.732320a9c93b0p-3;
   p = p * z + -0x1.c722cceee92f4p-3;
@@ -48,7 +34,7 @@ ALWAYS_INLINE void negative_logarithms(const uint8_t *bytes, f64x8 *values) {
   p = p * z + -0x1.999999a435066p-2;
   p = p * z + -0x1.5555555552d50p-1;
   p = p * z + -0x1.0000000000001p+1;
-  // exponent <= 0; where it is 0, s <= 0 too: neither term is below 0 unless the other outweighs it.
+  // Neither term is below 0 unless the other outweighs it.
   *values = exponent * -0x1.62e42fefa39efp-1 + s * p;
 }
 

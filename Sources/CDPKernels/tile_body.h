@@ -210,40 +210,58 @@ TARGET static void NAME(square_sums)(
   }
 }
 
+// The squared norm of a layer's gradient in 8 lanes, without slack; `input` receives that of its input.
+INLINE f64x8 NAME(layer_square)(const cdp_clip *p, size_t layer, size_t at, f64x8 *input) {
+  FP_CONTRACT(off)
+  f32x8 d, a;
+  __builtin_memcpy(&d, p->d[layer] + at, sizeof d);
+  __builtin_memcpy(&a, p->a[layer] + at, sizeof a);
+  *input = __builtin_convertvector(a, f64x8) + 1.0;
+  return __builtin_convertvector(d, f64x8) * *input;
+}
+
+// The factors of 8 lanes whose norms are given, rounded down; `longer` receives which are scaled down.
+INLINE i32x8 NAME(factors)(const cdp_clip *p, f64x8 square, i64x8 within, i64x8 *longer) {
+  FP_CONTRACT(off)
+  f64x8 one = (f64x8){} + 1.0;
+  f64x8 norm = __builtin_elementwise_sqrt(square) + p->offset;
+  *longer = (norm > p->clip) & within;
+  // Lanes that are not scaled divide by 1, so that none divides by 0.
+  i64x8 scaled = p->offset > 0 ? within : *longer;
+  f64x8 divisor = (f64x8)(((i64x8)norm & scaled) | ((i64x8)one & ~scaled));
+  f64x8 dividend = (f64x8)(((i64x8)((f64x8){} + p->clip) & scaled) | ((i64x8)one & ~scaled));
+  f32x8 factor = __builtin_convertvector(dividend / divisor, f32x8);
+  // One place down where the nearest float is above.
+  i32x8 above = __builtin_convertvector(
+      __builtin_convertvector(factor, f64x8) * divisor > dividend, i32x8);
+  return (i32x8)factor + above;
+}
+
 TARGET static cdp_clip_counts NAME(clip)(const cdp_clip *p) {
   FP_CONTRACT(off)
   i64x8 examples = {}, clipped = {}, broken_examples = {}, broken_lanes = {};
-  f64x8 loss_sum = {};
+  f64x8 loss_sum = {}, input;
   for (size_t at = 0; at < p->panels * CDP_PANEL; at += 8) {
     f64x8 square = {};
-    i64x8 within = (i64x8){} - 1;
+    i64x8 within = (i64x8){} - 1, longer = {};
     for (size_t layer = 0; layer < p->layers; layer++) {
-      f32x8 d, a;
-      __builtin_memcpy(&d, p->d[layer] + at, sizeof d);
-      __builtin_memcpy(&a, p->a[layer] + at, sizeof a);
-      f64x8 input = __builtin_convertvector(a, f64x8) + 1.0;
-      square += __builtin_convertvector(d, f64x8) * input;
+      square += NAME(layer_square)(p, layer, at, &input);
       within &= input * p->outputs[layer] <= p->reach;
     }
     square *= p->slack;
     within &= square < __builtin_inf();
-    f64x8 norm = __builtin_elementwise_sqrt(square);
-    i64x8 longer = (norm > p->clip) & within;
     f32x8 labels;
     __builtin_memcpy(&labels, p->labels + at, sizeof labels);
     i64x8 held = __builtin_convertvector(labels == labels, i64x8);
-    // Lanes that are not longer divide by 1, so that none divides by 0.
-    f64x8 one = (f64x8){} + 1.0;
-    f64x8 divisor = (f64x8)(((i64x8)norm & longer) | ((i64x8)one & ~longer));
-    f64x8 dividend = (f64x8)(((i64x8)((f64x8){} + p->clip) & longer) | ((i64x8)one & ~longer));
-    f64x8 exact = dividend / divisor;
-    f32x8 factor = __builtin_convertvector(exact, f32x8);
-    // One place down where the nearest float is above.
-    i32x8 above = __builtin_convertvector(
-        __builtin_convertvector(factor, f64x8) * divisor > dividend, i32x8);
     i32x8 kept = __builtin_convertvector(held & within, i32x8);
-    i32x8 bits = ((i32x8)factor + above) & kept;
-    __builtin_memcpy(p->factors + at, &bits, sizeof bits);
+    for (size_t group = 0; group < p->groups; group++) {
+      i64x8 group_longer;
+      f64x8 part =
+          p->groups == 1 ? square : NAME(layer_square)(p, group, at, &input) * p->slack;
+      i32x8 bits = NAME(factors)(p, part, within, &group_longer) & kept;
+      longer |= group_longer;
+      __builtin_memcpy(p->factors[group] + at, &bits, sizeof bits);
+    }
     u8x8 broken = __builtin_convertvector(~within & 1, u8x8);
     __builtin_memcpy(p->broken + at, &broken, sizeof broken);
     f32x8 losses;
@@ -275,19 +293,28 @@ TARGET static void NAME(scale)(
   }
 }
 
-INLINE f32x8 NAME(fold)(f32x16 x) {
+// What sums of products are kept in: with canonical numerics whole numbers, of which 2^32 are none.
+#if CDP_CANONICAL
+#define SUMS u32x16
+#define HALF u32x8
+#else
+#define SUMS f32x16
+#define HALF f32x8
+#endif
+
+INLINE HALF NAME(fold)(SUMS x) {
   return __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
          __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
 // The sums over the lanes of eight vectors, each by halves.
-INLINE f32x8 NAME(lane_sums)(const f32x16 x[8]) {
+INLINE HALF NAME(lane_sums)(const SUMS x[8]) {
   // A pair is folded into one vector, of which it takes half each; the order makes the last come right.
   static const int order[8] = {0, 4, 1, 5, 2, 6, 3, 7};
-  f32x8 t[4], u[2];
+  HALF t[4], u[2];
 #pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
-    f32x8 a = NAME(fold)(x[order[2 * k]]), b = NAME(fold)(x[order[2 * k + 1]]);
+    HALF a = NAME(fold)(x[order[2 * k]]), b = NAME(fold)(x[order[2 * k + 1]]);
     t[k] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
            __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
   }
@@ -306,36 +333,18 @@ INLINE void NAME(add)(const cdp_outer *p, size_t o, size_t i, double units) {
   else if (i == p->inputs) p->biases[o] += units;
 }
 
-#if CDP_CANONICAL
-
-TARGET static void NAME(outer)(const cdp_outer *p) {
-  FP_CONTRACT(off)
-  for (size_t o = 0; o < p->outputs; o++) {
-    for (size_t i = 0; i <= p->inputs; i++) {
-      f64x8 sum = {};
-      for (size_t panel = 0; panel < p->panels; panel++) {
-        f32x16 product = NAME(load)(p->d + panel * p->d_stride + o * CDP_PANEL) *
-                         NAME(load)(p->a + panel * p->a_stride + i * CDP_PANEL);
-        f32x8 low = __builtin_shufflevector(product, product, 0, 1, 2, 3, 4, 5, 6, 7);
-        f32x8 high = __builtin_shufflevector(product, product, 8, 9, 10, 11, 12, 13, 14, 15);
-        sum += (__builtin_convertvector(low, f64x8) * p->scale + p->shift) - p->shift;
-        sum += (__builtin_convertvector(high, f64x8) * p->scale + p->shift) - p->shift;
-      }
-      // Whole numbers: any order gives the same sum.
-      double units = 0;
-      for (int lane = 0; lane < 8; lane++) units += sum[lane];
-      NAME(add)(p, o, i, units);
-    }
-  }
-}
-
-#else
-
 // Rows o ..< o + rows and columns i ..< i + columns; rows x columns sums stay in registers.
 INLINE void NAME(outer_block)(
     const cdp_outer *p, size_t o, size_t i, const size_t rows, const size_t columns) {
   FP_CONTRACT(CONTRACT)
-  f32x16 sums[OUTER_SUMS] = {};
+  SUMS sums[OUTER_SUMS] = {};
+#if CDP_CANONICAL
+  // Adding 1.5 * 2^23 rounds a product of less than 2^22 and leaves it in the low bits of the sum.
+  const uint32_t magic = 0x4b400000;
+  const float scale = (float)p->scale;
+#pragma clang loop unroll(full)
+  for (size_t k = 0; k < rows * columns; k++) sums[k] -= magic * (uint32_t)p->panels;
+#endif
   const float *d = p->d + o * CDP_PANEL, *a = p->a + i * CDP_PANEL;
   for (size_t panel = 0; panel < p->panels; panel++, d += p->d_stride, a += p->a_stride) {
     f32x16 x[CDP_SLACK + 1];
@@ -344,15 +353,25 @@ INLINE void NAME(outer_block)(
 #pragma clang loop unroll(full)
     for (size_t r = 0; r < rows; r++) {
       f32x16 y = NAME(load)(d + r * CDP_PANEL);
+#if CDP_CANONICAL
+      y *= scale;
+#pragma clang loop unroll(full)
+      for (size_t c = 0; c < columns; c++) sums[r * columns + c] += (u32x16)(y * x[c] + 0x1.8p23f);
+#else
 #pragma clang loop unroll(full)
       for (size_t c = 0; c < columns; c++) sums[r * columns + c] += y * x[c];
+#endif
     }
   }
   double units[OUTER_SUMS];
 #pragma clang loop unroll(full)
   for (size_t part = 0; part < rows * columns; part += 8) {
+#if CDP_CANONICAL
+    f64x8 sum = __builtin_convertvector((i32x8)NAME(lane_sums)(sums + part), f64x8);
+#else
     f64x8 sum = __builtin_convertvector(NAME(lane_sums)(sums + part), f64x8);
     sum = (sum * p->scale + p->shift) - p->shift;
+#endif
     __builtin_memcpy(units + part, &sum, sizeof sum);
   }
   if (o + rows <= p->outputs && i + columns <= p->inputs) {
@@ -386,7 +405,39 @@ INLINE void NAME(outer_block)(
 #define WORK(rows, columns)                                                                   \
   ((p->outputs + (rows) - 1) / (rows) * (rows) * ((p->inputs + (columns)) / (columns) * (columns)))
 
+#if CDP_CANONICAL
+
+// For products of any size: each is rounded in double.
+TARGET static void NAME(outer_wide)(const cdp_outer *p) {
+  FP_CONTRACT(off)
+  for (size_t o = 0; o < p->outputs; o++) {
+    for (size_t i = 0; i <= p->inputs; i++) {
+      f64x8 sum = {};
+      for (size_t panel = 0; panel < p->panels; panel++) {
+        f32x16 product = NAME(load)(p->d + panel * p->d_stride + o * CDP_PANEL) *
+                         NAME(load)(p->a + panel * p->a_stride + i * CDP_PANEL);
+        f32x8 low = __builtin_shufflevector(product, product, 0, 1, 2, 3, 4, 5, 6, 7);
+        f32x8 high = __builtin_shufflevector(product, product, 8, 9, 10, 11, 12, 13, 14, 15);
+        sum += (__builtin_convertvector(low, f64x8) * p->scale + p->shift) - p->shift;
+        sum += (__builtin_convertvector(high, f64x8) * p->scale + p->shift) - p->shift;
+      }
+      // Whole numbers: any order gives the same sum.
+      double units = 0;
+      for (int lane = 0; lane < 8; lane++) units += sum[lane];
+      NAME(add)(p, o, i, units);
+    }
+  }
+}
+
+#endif
+
 TARGET static void NAME(outer)(const cdp_outer *p) {
+#if CDP_CANONICAL
+  if (p->shift == 0 || !(p->largest * p->scale < 0x1p22 && p->panels <= 31)) {
+    NAME(outer_wide)(p);
+    return;
+  }
+#endif
 #if OUTER_SUMS == 16
   if (p->outputs == 1) BLOCKS(1, 5);
   else if (WORK(3, 5) < WORK(4, 4)) BLOCKS(3, 5);
@@ -400,8 +451,8 @@ TARGET static void NAME(outer)(const cdp_outer *p) {
 
 #undef BLOCKS
 #undef WORK
-
-#endif
+#undef SUMS
+#undef HALF
 
 // Turns 16 rows of 16 bytes into 16 columns, by four rounds of interleaving.
 INLINE void NAME(transpose)(u8x16 x[16]) {

@@ -14,6 +14,7 @@ typedef float f32x16 __attribute__((vector_size(64)));
 typedef float f32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x16 __attribute__((vector_size(64)));
 typedef uint32_t u32x16 __attribute__((vector_size(64)));
+typedef uint32_t u32x8 __attribute__((vector_size(32)));
 typedef int32_t i32x8 __attribute__((vector_size(32)));
 typedef int64_t i64x8 __attribute__((vector_size(64)));
 typedef uint8_t u8x8 __attribute__((vector_size(8)));
@@ -60,6 +61,8 @@ typedef uint8_t u8x16 __attribute__((vector_size(16)));
 #define CONTRACT off
 #define CDP_CANONICAL 1
 #define ROWS 3
+#define OUTER_ROWS 1
+#define OUTER_SUMS 8
 #include "tile_body.h"
 
 #define NAME(x) x##_canonical_avx2
@@ -67,6 +70,8 @@ typedef uint8_t u8x16 __attribute__((vector_size(16)));
 #define CONTRACT off
 #define CDP_CANONICAL 1
 #define ROWS 6
+#define OUTER_ROWS 2
+#define OUTER_SUMS 8
 #include "tile_body.h"
 
 #define NAME(x) x##_canonical_avx512
@@ -74,6 +79,8 @@ typedef uint8_t u8x16 __attribute__((vector_size(16)));
 #define CONTRACT off
 #define CDP_CANONICAL 1
 #define ROWS 12
+#define OUTER_ROWS 4
+#define OUTER_SUMS 16
 #include "tile_body.h"
 
 const cdp_tile_kernels *cdp_tile_kernels_variant(int index, int canonical) {
@@ -108,6 +115,8 @@ const cdp_tile_kernels *cdp_tile_kernels_variant(int index, int canonical) {
 #define CONTRACT off
 #define CDP_CANONICAL 1
 #define ROWS 6
+#define OUTER_ROWS 2
+#define OUTER_SUMS 8
 #include "tile_body.h"
 
 const cdp_tile_kernels *cdp_tile_kernels_variant(int index, int canonical) {

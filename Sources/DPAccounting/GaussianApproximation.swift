@@ -24,9 +24,20 @@ public struct GaussianApproximation: Sendable {
       let mechanism = steps.mechanism
       let q = mechanism.samplingRate.value
       let sigma = mechanism.noiseMultiplier.value / (mechanism.relation == .replace ? 2 : 1)
-      let square = q == 1 ? 1 / (sigma * sigma) : q * q * expm1(1 / (sigma * sigma))
+      let square =
+        mechanism.mixture.map(separationSquare)
+        ?? (q == 1 ? 1 / (sigma * sigma) : q * q * expm1(1 / (sigma * sigma)))
       return sum + (q == 0 || steps.count == 0 ? 0 : Double(steps.count) * square)
     }.squareRoot()
+  }
+
+  /// The χ² divergence of a step with random shifts: E[e^(jk/σ²)] − 1 over independent shifts j, k.
+  private func separationSquare(_ mixture: MixtureOfGaussians) -> Double {
+    let sigma = mixture.noiseMultiplier.value
+    let parts = zip(mixture.shifts, mixture.probabilities)
+    return parts.reduce(0) { sum, left in
+      parts.reduce(sum) { $0 + left.1 * $1.1 * expm1(left.0 * $1.0 / (sigma * sigma)) }
+    }
   }
 
   /// An estimate of ε.

@@ -9,8 +9,13 @@ public struct PoissonSubsampledGaussian: Hashable, Sendable {
   public let noiseMultiplier: NoiseMultiplier
   /// Which two tables are compared.
   public let relation: NeighbouringRelation
+  /// m: the guarantee is for m rows together, the rows of one unit; 1 for single rows.
+  ///
+  /// Each of the m rows takes part independently, so the sum moves by k clipping norms with the
+  /// binomial probability of k: ``MixtureOfGaussians/group(of:samplingRate:noiseMultiplier:)``.
+  public let groupSize: Int
 
-  /// Describes a step.
+  /// Describes a step by its guarantee for single rows.
   ///
   /// - Parameters:
   ///   - samplingRate: q.
@@ -23,6 +28,7 @@ public struct PoissonSubsampledGaussian: Hashable, Sendable {
     self.samplingRate = samplingRate
     self.noiseMultiplier = noiseMultiplier
     self.relation = relation
+    groupSize = 1
   }
 
   /// Describes a step by plain numbers, checked.
@@ -31,12 +37,35 @@ public struct PoissonSubsampledGaussian: Hashable, Sendable {
   ///   - samplingRate: q, in [0, 1].
   ///   - noiseMultiplier: σ, finite and greater than 0.
   ///   - relation: Which two tables are compared.
+  ///   - groupSize: m, from 1 to 1000, how many rows differ between them; 1 under `replace`.
   /// - Throws: ``PrivacyError`` when a number is outside its domain.
   public init(
-    samplingRate: Double, noiseMultiplier: Double, relation: NeighbouringRelation = .zeroOut
+    samplingRate: Double, noiseMultiplier: Double, relation: NeighbouringRelation = .zeroOut,
+    groupSize: Int = 1
   ) throws(PrivacyError) {
-    self.init(
-      samplingRate: try SamplingRate(samplingRate),
-      noiseMultiplier: try NoiseMultiplier(noiseMultiplier), relation: relation)
+    guard (1...1000).contains(groupSize) else {
+      throw PrivacyError(
+        .parameterOutOfRange, "group size is \(groupSize); it must be at least 1 and at most 1000")
+    }
+    guard groupSize == 1 || relation != .replace else {
+      throw PrivacyError(
+        .parameterOutOfRange,
+        "group size is \(groupSize) under replace, for which no accounting of groups is known; choose "
+          + "zero-out")
+    }
+    self.samplingRate = try SamplingRate(samplingRate)
+    self.noiseMultiplier = try NoiseMultiplier(noiseMultiplier)
+    self.relation = relation
+    self.groupSize = groupSize
+  }
+
+  /// The step as a mixture of shifts; nil for single rows.
+  ///
+  /// - Returns: As many rows as the group has, binomially many of which take part.
+  var mixture: MixtureOfGaussians? {
+    guard groupSize > 1 else { return nil }
+    // The sizes were checked when the step was described.
+    return try? .group(
+      of: groupSize, samplingRate: samplingRate, noiseMultiplier: noiseMultiplier)
   }
 }

@@ -150,10 +150,16 @@ public struct PrivacyHistory: Sendable {
         "the steps are accounted for \(mechanism.relation.rawValue), the history for "
           + "\(relation.rawValue); account for one relation at a time")
     }
-    add(
-      .poisson(
-        rate: mechanism.samplingRate.value, sigma: mechanism.noiseMultiplier.value),
-      try ComposedSteps(of: mechanism, count: count).count)
+    let count = try ComposedSteps(of: mechanism, count: count).count
+    let (rate, sigma) = (mechanism.samplingRate.value, mechanism.noiseMultiplier.value)
+    if rate == 1 {
+      // All rows of a group take part: one shift of their number.
+      add(.poisson(rate: 1, sigma: sigma / Double(mechanism.groupSize)), count)
+    } else if let mixture = mechanism.mixture {
+      add(.mixture(mixture), count)
+    } else {
+      add(.poisson(rate: rate, sigma: sigma), count)
+    }
   }
 
   /// Adds steps with random shifts.

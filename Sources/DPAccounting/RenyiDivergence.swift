@@ -10,7 +10,10 @@ import Foundation
 /// |---|---|
 /// | q = 0 | 0 |
 /// | q > 0, too small for Double | the least normal number |
-/// | q = 1 | α / (2σ²), or 2α / σ² under `replace` |
+/// | q = 1 | m²α / (2σ²) for m rows, or 2α / σ² under `replace` |
+///
+/// For groups of m rows P is a mixture of m + 1 Gaussians. Which direction is worse is then not proved:
+/// the larger of both is taken, by quadrature.
 ///
 /// Source: Mironov, Talwar, Zhang 2019, "Rényi Differential Privacy of the Sampled Gaussian
 /// Mechanism", whose Theorem 5 shows that removing a row is the worse direction; the pair for
@@ -39,7 +42,9 @@ enum RenyiDivergence {
     let sigma = mechanism.noiseMultiplier.value
     guard q > 0 else { return 0 }
     let replace = mechanism.relation == .replace
-    guard q < 1 else { return (replace ? 4 : 1) * order / (2 * sigma * sigma) }
+    let size = Double(mechanism.groupSize)
+    guard q < 1 else { return (replace ? 4 : size * size) * order / (2 * sigma * sigma) }
+    if let mixture = mechanism.mixture { return oneStep(of: mixture, order: order) }
     let hasSum = !replace && order == order.rounded()
     guard hasSum || quadraturePoints(sigma, order) <= pointLimit else {
       // Divergences grow with their order, and the next integer's is a sum.
@@ -52,6 +57,43 @@ enum RenyiDivergence {
     // A step that is not perfectly private has a divergence, however small.
     let divergence = softplus(logExcess) / (order - 1) * roundingAllowance
     return max(divergence, Double.leastNormalMagnitude)
+  }
+
+  /// The divergence of a step with random shifts: the larger of both directions.
+  private static func oneStep(of mixture: MixtureOfGaussians, order: Double) -> Double {
+    let sigma = mixture.noiseMultiplier.value
+    let parts = zip(mixture.shifts, mixture.probabilities).filter { $1 > 0 }
+    let reach = order * (parts.map(\.0).max() ?? 0) + 12 * sigma + 1
+    let points = 2 * reach * 24 / sigma
+    guard points <= pointLimit else { return .infinity }
+    let logWeights = parts.map { (shift: $0.0, log: log($0.1)) }
+    let step = sigma / 24
+    var forward = LogSum()
+    var backward = LogSum()
+    for index in 0...Int(points) {
+      let y = -reach + Double(index) * step
+      let logP = logRatio(logWeights, at: y, sigma)
+      let normal = -y * y / (2 * sigma * sigma)
+      forward.add(logConvexExcess(logP, order) + normal)
+      backward.add(logConvexExcess(-logP, order) + logP + normal)
+    }
+    let scale = log(step) - log(sigma) - 0.5 * log(2 * Double.pi)
+    let logExcess = max(forward.value, backward.value) + scale
+    return max(softplus(logExcess) / (order - 1) * roundingAllowance, .leastNormalMagnitude)
+  }
+
+  /// ln of a mixture's density over that of the component at 0, relatively accurate close to 0.
+  private static func logRatio(
+    _ parts: [(shift: Double, log: Double)], at y: Double, _ sigma: Double
+  ) -> Double {
+    var excess = 0.0
+    var sum = LogSum()
+    for (shift, log) in parts {
+      let z = shift * (2 * y - shift) / (2 * sigma * sigma)
+      sum.add(log + z)
+      excess += z < 30 ? exp(log) * expm1(z) : .infinity
+    }
+    return abs(excess) < 0.5 ? log1p(excess) : sum.value
   }
 
   /// ln(A − 1) for an integer order, by the binomial sum whose terms are all positive.

@@ -16,11 +16,11 @@ internal import DPFiles
   package let name: String
   /// Physical line, from 1, in which the current record begins.
   package private(set) var line = 1
-  /// Bytes of the file that were read so far.
-  package private(set) var bytesRead = 0
+  /// Bytes of the file that were read so far; of a compressed file, its compressed bytes.
+  package var bytesRead: Int { source.rawBytesRead }
 
   private let tokenizer: CSVTokenizer
-  private let source: Source
+  private let source: ByteSource
   private let chunkSize: Int
   private let recordByteLimit: Int
   private var buffer: UnsafeMutableBufferPointer<UInt8>
@@ -31,21 +31,22 @@ internal import DPFiles
   /// Where the next record begins in the buffer.
   private var position = 0
   private var isAtEnd = false
-  private var current = CSVFields()
+  private let current = CSVFields()
   /// The line in which the next record begins.
   private var nextLine = 1
 
   /// Opens a table.
   ///
   /// - Parameters:
-  ///   - path: A file, or anything that can be read from front to back.
+  ///   - path: A file, or anything that can be read from front to back, or `-`.
   ///   - delimiter: An ASCII byte other than a quote or a line end.
   ///   - chunkSize: Bytes that are asked of the file at a time, at least 1.
   /// - Throws: ``FileError``, or ``DataError`` `invalidOption` for a delimiter that cannot be one.
   package convenience init(
     path: String, delimiter: UInt8, chunkSize: Int = CSVReader.usualChunkSize
   ) throws {
-    try self.init(Source(InputFile(path: path)), path, delimiter, chunkSize, Self.recordByteLimit)
+    try self.init(
+      ByteSource(path: path), path.tableName, delimiter, chunkSize, Self.recordByteLimit)
   }
 
   /// Reads a table from memory.
@@ -61,11 +62,11 @@ internal import DPFiles
     bytes: [UInt8], name: String, delimiter: UInt8, chunkSize: Int = CSVReader.usualChunkSize,
     recordByteLimit: Int = CSVReader.recordByteLimit
   ) throws {
-    try self.init(Source(bytes), name, delimiter, chunkSize, recordByteLimit)
+    try self.init(ByteSource(bytes), name, delimiter, chunkSize, recordByteLimit)
   }
 
   private init(
-    _ source: consuming Source, _ name: String, _ delimiter: UInt8, _ chunkSize: Int,
+    _ source: ByteSource, _ name: String, _ delimiter: UInt8, _ chunkSize: Int,
     _ recordByteLimit: Int
   ) throws {
     precondition(chunkSize > 0, "chunks of \(chunkSize) bytes")
@@ -103,7 +104,7 @@ internal import DPFiles
       // SAFETY: the first `filled` bytes of the buffer were read; nothing moves them in the call.
       let outcome = unsafe tokenizer.scan(
         UnsafeBufferPointer(rebasing: buffer[..<filled]), from: position, isLast: isAtEnd,
-        into: &current)
+        into: current)
       switch outcome {
       case .record(let next):
         position = next
@@ -125,59 +126,46 @@ internal import DPFiles
     }
   }
 
+  /// Goes back, so that the current record is the next one again.
+  func unread() {
+    position = recordStart
+    nextLine = line
+  }
+
+  /// The physical line that the bytes of ``readRest(into:)`` begin in.
+  var lineOfRest: Int { nextLine }
+
+  /// Hands over the bytes behind the current record, for a reader of another kind to go on with.
+  ///
+  /// - Parameter target: Not empty; writable through the call.
+  /// - Returns: How many bytes were given, at least 1, or 0 at the end of the table.
+  /// - Throws: What ``next()`` throws for a table that cannot be read.
+  @unsafe func readRest(into target: UnsafeMutableRawBufferPointer) throws -> Int {
+    guard position < filled else { return unsafe try source.read(into: target) }
+    let count = min(target.count, filled - position)
+    unsafe target.copyMemory(
+      from: UnsafeRawBufferPointer(
+        rebasing: UnsafeRawBufferPointer(buffer)[position..<position + count]))
+    position += count
+    return count
+  }
+
   /// How many fields the current record has; at least 1.
-  package var fieldCount: Int { current.fields.count }
+  package var fieldCount: Int { current.count }
+
+  /// The current record, valid until ``next()`` is called.
+  var record: RecordView {
+    guard let base = unsafe buffer.baseAddress else { preconditionFailure("a reader has memory") }
+    return unsafe current.record(
+      in: UnsafePointer(base), recordStart..<position, line: line)
+  }
 
   /// Lends the text of a field of the current record.
   ///
   /// - Parameter index: 0 up to ``fieldCount``.
   /// - Returns: Its bytes, valid until ``next()`` is called.
-  @unsafe @inline(__always) package func field(_ index: Int) -> UnsafeRawBufferPointer {
-    let field = current.fields[index]
-    if field.isInBuffer {
-      return unsafe UnsafeRawBufferPointer(
-        rebasing: UnsafeRawBufferPointer(buffer)[field.lower..<field.upper])
-    }
-    // SAFETY: the scratch array is not touched before the next record, so its storage stays.
-    return unsafe current.scratch.withUnsafeBytes {
-      unsafe UnsafeRawBufferPointer(rebasing: $0[field.lower..<field.upper])
-    }
-  }
-
-  /// Lends the text of a field of the current record, without ASCII whitespace at either end.
-  ///
-  /// - Parameter index: 0 up to ``fieldCount``.
-  /// - Returns: Its bytes, valid until ``next()`` is called.
-  @unsafe @inline(__always) func trimmedField(_ index: Int) -> UnsafeRawBufferPointer {
-    let bytes = unsafe field(index)
-    var lower = 0
-    var upper = bytes.count
-    while lower < upper, unsafe bytes[lower].isASCIISpace { lower += 1 }
-    while lower < upper, unsafe bytes[upper - 1].isASCIISpace { upper -= 1 }
-    return unsafe UnsafeRawBufferPointer(rebasing: bytes[lower..<upper])
-  }
-
-  /// A copy of a field's trimmed text, for headers and messages.
-  ///
-  /// - Parameter index: 0 up to ``fieldCount``.
-  /// - Returns: The text; invalid UTF-8 is repaired.
-  func text(_ index: Int) -> String {
-    unsafe String(decoding: trimmedField(index), as: UTF8.self)
-  }
-
-  /// The first field of the current record that holds invalid UTF-8, or nil.
-  ///
-  /// - Complexity: O(bytes of the record); eight at a time where all are ASCII.
-  func firstInvalidField() -> Int? {
-    // SAFETY: the record lies within the filled part of the buffer.
-    let record = unsafe UnsafeRawBufferPointer(
-      rebasing: UnsafeRawBufferPointer(buffer)[recordStart..<position])
-    if unsafe record.isASCII { return nil }
-    return current.fields.firstIndex { field in
-      let bytes = unsafe UnsafeRawBufferPointer(
-        rebasing: UnsafeRawBufferPointer(buffer)[field.origin..<field.end])
-      return unsafe !bytes.isValidUTF8
-    }
+  @unsafe package func field(_ index: Int) -> UnsafeRawBufferPointer {
+    unsafe record.field(index)
   }
 
   /// Where the current record or one of its fields begins.
@@ -186,7 +174,7 @@ internal import DPFiles
   /// - Returns: The place.
   /// - Complexity: O(bytes of the record before the field).
   package func location(ofField field: Int? = nil) -> DataError.Location {
-    location(ofOffset: field.map { current.fields[$0].origin } ?? recordStart)
+    location(ofOffset: field.map { current[$0].origin } ?? recordStart)
   }
 
   private func location() -> DataError.Location { location(ofOffset: recordStart) }
@@ -234,7 +222,6 @@ internal import DPFiles
       into: UnsafeMutableRawBufferPointer(
         rebasing: UnsafeMutableRawBufferPointer(buffer)[left..<left + wanted]))
     filled += count
-    bytesRead += count
     isAtEnd = count == 0
   }
 
@@ -252,53 +239,5 @@ internal import DPFiles
     _ = unsafe larger.update(fromContentsOf: rest)
     unsafe buffer.deallocate()
     unsafe buffer = unsafe larger
-  }
-}
-
-/// Where a reader's bytes come from.
-private final class Source {
-  private let file: InputFile?
-  private let bytes: [UInt8]
-  private var position = 0
-
-  init(_ file: consuming InputFile) {
-    self.file = consume file
-    bytes = []
-  }
-
-  init(_ bytes: [UInt8]) {
-    file = nil
-    self.bytes = bytes
-  }
-
-  /// Reads the next bytes, 0 of them at the end.
-  @unsafe func read(into target: UnsafeMutableRawBufferPointer) throws -> Int {
-    if file != nil { return unsafe try file?.read(into: target) ?? 0 }
-    let count = min(target.count, bytes.count - position)
-    unsafe target.copyBytes(from: bytes[position..<position + count])
-    position += count
-    return count
-  }
-}
-
-extension UnsafeRawBufferPointer {
-  /// Whether every byte is below 128.
-  fileprivate var isASCII: Bool {
-    var offset = 0
-    var bits: UInt64 = 0
-    while offset + 8 <= count {
-      bits |= unsafe loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-      offset += 8
-    }
-    while offset < count {
-      bits |= UInt64(unsafe self[offset])
-      offset += 1
-    }
-    return bits & 0x8080_8080_8080_8080 == 0
-  }
-
-  /// Whether the bytes are whole, shortest-form UTF-8.
-  var isValidUTF8: Bool {
-    unsafe String(validating: self, as: UTF8.self) != nil
   }
 }

@@ -5,7 +5,7 @@ internal import Darwin
 #endif
 
 /// One field of a record: where its text lies, and where it began in the file.
-struct CSVField {
+struct CSVField: BitwiseCopyable {
   /// Where the text begins, in the record's buffer or, unless ``isInBuffer``, the scratch bytes.
   var lower: Int
   /// Where the text ends.
@@ -21,19 +21,84 @@ struct CSVField {
   var isInBuffer: Bool
 }
 
-/// The fields of one record.
-struct CSVFields {
-  /// In the order of the record.
-  var fields: [CSVField] = []
-  /// The texts of fields that are not parts of the buffer: those with quotes inside.
-  var scratch: [UInt8] = []
+/// The fields of one record, in memory that the next record uses again.
+@safe final class CSVFields {
+  /// How many fields there are.
+  private(set) var count = 0
+  /// How many bytes of texts that are not parts of the buffer there are.
+  private(set) var scratchCount = 0
   /// How many line ends lie between quotes.
   var innerLineEnds = 0
+  private var fields: UnsafeMutableBufferPointer<CSVField>
+  private var scratch: UnsafeMutableBufferPointer<UInt8>
 
-  mutating func removeAll() {
-    fields.removeAll(keepingCapacity: true)
-    scratch.removeAll(keepingCapacity: true)
+  /// No fields.
+  init() {
+    unsafe fields = .allocate(capacity: 64)
+    unsafe scratch = .allocate(capacity: 64)
+  }
+
+  deinit {
+    unsafe fields.deallocate()
+    unsafe scratch.deallocate()
+  }
+
+  /// A field.
+  ///
+  /// - Parameter index: 0 up to ``count``.
+  subscript(index: Int) -> CSVField {
+    precondition(index >= 0 && index < count, "field \(index) of \(count)")
+    return unsafe fields[index]
+  }
+
+  func removeAll() {
+    count = 0
+    scratchCount = 0
     innerLineEnds = 0
+  }
+
+  /// Adds a field.
+  @inline(__always) func append(_ field: CSVField) {
+    if unsafe count == fields.count { unsafe Self.grow(&fields, count, by: 1) }
+    unsafe fields.initializeElement(at: count, to: field)
+    count += 1
+  }
+
+  /// Adds bytes to a text that is no part of the buffer.
+  @unsafe func appendScratch(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) {
+    if unsafe scratchCount + bytes.count > scratch.count {
+      unsafe Self.grow(&scratch, scratchCount, by: bytes.count)
+    }
+    let target = unsafe UnsafeMutableBufferPointer(rebasing: scratch[scratchCount...])
+    _ = unsafe target.update(fromContentsOf: bytes)
+    unsafe scratchCount += bytes.count
+  }
+
+  /// Lends the record.
+  ///
+  /// - Parameters:
+  ///   - base: The buffer that the fields were found in.
+  ///   - range: The record's bytes in it, with its line end.
+  ///   - line: The physical line in which it begins.
+  /// - Returns: A view, valid until the fields or the buffer change.
+  @unsafe func record(
+    in base: UnsafePointer<UInt8>, _ range: Range<Int>, line: Int
+  ) -> RecordView {
+    guard let fields = unsafe fields.baseAddress, let scratch = unsafe scratch.baseAddress else {
+      preconditionFailure("the fields have memory")
+    }
+    return unsafe RecordView(
+      base: base, scratch: scratch, fields: fields, fieldCount: count, range: range, line: line)
+  }
+
+  @unsafe private static func grow<Element: BitwiseCopyable>(
+    _ buffer: inout UnsafeMutableBufferPointer<Element>, _ used: Int, by extra: Int
+  ) {
+    let larger = UnsafeMutableBufferPointer<Element>.allocate(
+      capacity: 2 * buffer.count + extra)
+    _ = unsafe larger.update(fromContentsOf: buffer[..<used])
+    unsafe buffer.deallocate()
+    unsafe buffer = unsafe larger
   }
 }
 
@@ -90,7 +155,7 @@ struct CSVTokenizer {
   /// - Complexity: O(bytes of the record).
   @unsafe func scan(
     _ bytes: UnsafeBufferPointer<UInt8>, from start: Int, isLast: Bool,
-    into fields: inout CSVFields
+    into fields: CSVFields
   ) -> Outcome {
     fields.removeAll()
     var position = start
@@ -99,14 +164,14 @@ struct CSVTokenizer {
         while position < bytes.count, unsafe bytes[position] == 0x20 { position += 1 }
       }
       if position < bytes.count, unsafe bytes[position] == Self.quote {
-        switch unsafe scanQuoted(bytes, from: position, isLast: isLast, into: &fields) {
+        switch unsafe scanQuoted(bytes, from: position, isLast: isLast, into: fields) {
         case .record(let next): position = next
         case let other: return other
         }
       } else {
         let origin = position
         while position < bytes.count, unsafe !endsField(bytes[position]) { position += 1 }
-        fields.fields.append(
+        fields.append(
           CSVField(
             lower: origin, upper: position, origin: origin, end: position, isInBuffer: true))
       }
@@ -132,9 +197,9 @@ struct CSVTokenizer {
   /// Reads a field from its opening quote; `.record(next:)` is where the field ends.
   @unsafe private func scanQuoted(
     _ bytes: UnsafeBufferPointer<UInt8>, from origin: Int, isLast: Bool,
-    into fields: inout CSVFields
+    into fields: CSVFields
   ) -> Outcome {
-    let scratchStart = fields.scratch.count
+    let scratchStart = fields.scratchCount
     var segment = origin + 1
     while true {
       guard let quote = unsafe firstQuote(in: bytes, from: segment) else {
@@ -143,7 +208,7 @@ struct CSVTokenizer {
       let after = quote + 1
       if after == bytes.count, !isLast { return .incomplete }
       if after < bytes.count, unsafe bytes[after] == Self.quote {
-        unsafe fields.scratch.append(contentsOf: bytes[segment...quote])
+        unsafe fields.appendScratch(bytes[segment...quote])
         segment = after + 1
         continue
       }
@@ -151,15 +216,15 @@ struct CSVTokenizer {
       while end < bytes.count, unsafe !endsField(bytes[end]) { end += 1 }
       if end == bytes.count, !isLast { return .incomplete }
       fields.innerLineEnds += unsafe LineEnds.count(in: bytes[origin..<end])
-      if scratchStart == fields.scratch.count, end == after {
-        fields.fields.append(
+      if scratchStart == fields.scratchCount, end == after {
+        fields.append(
           CSVField(lower: segment, upper: quote, origin: origin, end: end, isInBuffer: true))
       } else {
-        unsafe fields.scratch.append(contentsOf: bytes[segment..<quote])
-        unsafe fields.scratch.append(contentsOf: bytes[after..<end])
-        fields.fields.append(
+        unsafe fields.appendScratch(bytes[segment..<quote])
+        unsafe fields.appendScratch(bytes[after..<end])
+        fields.append(
           CSVField(
-            lower: scratchStart, upper: fields.scratch.count, origin: origin, end: end,
+            lower: scratchStart, upper: fields.scratchCount, origin: origin, end: end,
             isInBuffer: false))
       }
       return .record(next: end)

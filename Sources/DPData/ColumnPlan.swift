@@ -1,19 +1,25 @@
+internal import DPFiles
+
 /// How one column is encoded: the schema's facts, ready for the loop over rows.
 ///
 /// A value is read to a code first (a number, or the index of a feature), then written.
 @safe struct ColumnPlan {
-  private enum Reading {
+  enum Reading {
     /// `0`, `1`, `false`, `true`.
     case binary
     /// The texts for 0 and 1, in this order.
     case binaryTexts(ByteKeyTable)
     case numeric(lower: Double, upper: Double)
+    case standard(lower: Double, upper: Double, mean: Double, deviation: Double)
+    /// `last` is the number of the last category.
+    case ordinal(ByteKeyTable, last: Double)
+    case hashed(buckets: UInt64)
     /// `other` is the code of everything else, or nil where that is an error.
     case categorical(ByteKeyTable, other: Int?)
   }
 
   /// What is written where the value is missing.
-  private enum Missing {
+  enum Missing {
     case drop
     /// The code of the imputed value.
     case impute(Double)
@@ -21,14 +27,17 @@
     case indicator(Double?)
   }
 
-  /// The column's field in the record.
+  /// The seed of hashed categories, which is also that of Spark SQL's `xxhash64`.
+  private static let hashSeed: UInt64 = 42
+
+  /// The column's field in the record; meaningless for a derived column.
   let field: Int
   /// Where its features begin in the row.
-  private let offset: Int
+  let offset: Int
   /// Where its missing-value indicator is, if it has one.
-  private let indicatorOffset: Int
-  private let reading: Reading
-  private let missing: Missing
+  let indicatorOffset: Int
+  let reading: Reading
+  let missing: Missing
 
   init(_ column: Schema.Column, schema: Schema, field: Int, offset: Int) {
     self.field = field
@@ -36,9 +45,15 @@
     indicatorOffset = offset + schema.valueFeatures(of: column)
     let reading: Reading =
       switch column.type {
-      case .binary(nil): .binary
+      case .binary(nil), .derived: .binary
       case .binary(let values?): .binaryTexts(ByteKeyTable(values))
       case .numeric(let bounds): .numeric(lower: bounds.lowerBound, upper: bounds.upperBound)
+      case .standard(let bounds, let mean, let deviation):
+        .standard(
+          lower: bounds.lowerBound, upper: bounds.upperBound, mean: mean, deviation: deviation)
+      case .ordinal(let categories):
+        .ordinal(ByteKeyTable(categories), last: Double(categories.count - 1))
+      case .hashed(let buckets): .hashed(buckets: UInt64(buckets))
       case .categorical(let categories, let other):
         .categorical(ByteKeyTable(categories), other: other ? categories.count : nil)
       case .ignore: preconditionFailure("the ignored column \(column.name) cannot be encoded")
@@ -74,6 +89,13 @@
     return nil
   }
 
+  /// Writes the feature of a derived column.
+  @unsafe @inline(__always) func encode<Element: FeatureElement>(
+    _ isTrue: Bool, into row: UnsafeMutablePointer<Element>
+  ) {
+    unsafe write(isTrue ? 1 : 0, into: row)
+  }
+
   /// Writes the features of a missing value.
   ///
   /// Returns false where the row must be dropped.
@@ -105,8 +127,9 @@
   ) {
     // SAFETY: offsets lie within the row by the schema's own count of features.
     switch reading {
-    case .binary, .binaryTexts, .numeric: unsafe row[offset] = Element(feature: Float(code))
-    case .categorical: unsafe row[offset + Int(code)] = Element(feature: 1)
+    case .binary, .binaryTexts, .numeric, .standard, .ordinal:
+      unsafe row[offset] = Element(feature: Float(code))
+    case .categorical, .hashed: unsafe row[offset + Int(code)] = Element(feature: 1)
     }
   }
 
@@ -127,6 +150,17 @@
       case .notFinite: return .notFinite
       case .notANumber: return .notANumber
       }
+    case .standard(let lower, let upper, let mean, let deviation):
+      switch unsafe DecimalNumber.read(bytes) {
+      case .number(let value): code = (min(max(value, lower), upper) - mean) / deviation
+      case .notFinite: return .notFinite
+      case .notANumber: return .notANumber
+      }
+    case .ordinal(let table, let last):
+      guard let index = unsafe table.index(of: bytes) else { return .undeclaredCategory }
+      code = 2 * Double(index) / last - 1
+    case .hashed(let buckets):
+      code = Double(unsafe (XXH64.hash(bytes, seed: Self.hashSeed) >> 11) % buckets)
     case .categorical(let table, let other):
       guard let index = unsafe table.index(of: bytes) ?? other else { return .undeclaredCategory }
       code = Double(index)

@@ -24,6 +24,8 @@ public final class Dataset: Sendable {
   public let train: Examples
   /// The test split, kept rows only.
   public let test: Examples
+  /// Which part of a dataset this is, or nil for the whole.
+  public let shard: DatasetShard?
   private let reader: SafetensorsReader
 
   /// How many features a row has.
@@ -31,14 +33,37 @@ public final class Dataset: Sendable {
   /// The features' names, in order.
   public var featureNames: [String] { provenance.featureNames }
 
-  /// Maps a dataset file.
+  /// Maps a dataset file that holds a whole dataset.
   ///
   /// - Parameter path: A file that ``write(to:overwrite:)`` made.
   /// - Throws: ``FileError`` where it cannot be read; ``DataError`` `malformedDataset` where it is
-  ///   no dataset file or disagrees with its own schema.
+  ///   no dataset file, disagrees with its own schema, or is a shard.
   /// - Complexity: O(rows) to check the labels; features are read when touched.
   public convenience init(contentsOf path: String) throws {
     try self.init(MappedBytes(contentsOf: path), name: path)
+    if let shard {
+      throw DataError(
+        .malformedDataset,
+        "holds shard \(shard.index + 1) of \(shard.count) only, and what it says of n is about all of"
+          + " them; prepare without shards, or give the shards to as many ranks",
+        at: .init(file: path))
+    }
+  }
+
+  /// Maps one shard of a dataset.
+  ///
+  /// Its ``train`` is the range of slots that begins at ``DatasetShard/firstRow``, and its ``test`` a
+  /// share of the test rows; ``provenance`` is that of the whole dataset.
+  ///
+  /// - Parameter path: A file that `prepare` made with several shards.
+  /// - Throws: As ``init(contentsOf:)`` does; `malformedDataset` also where the file is no shard.
+  public convenience init(shard path: String) throws {
+    try self.init(MappedBytes(contentsOf: path), name: path)
+    guard shard != nil else {
+      throw DataError(
+        .malformedDataset, "is a whole dataset and no shard; prepare with shards",
+        at: .init(file: path))
+    }
   }
 
   /// Takes the bytes of a dataset file.
@@ -53,6 +78,7 @@ public final class Dataset: Sendable {
     provenance = parts.provenance
     train = parts.train
     test = parts.test
+    shard = parts.shard
     reader = parts.reader
   }
 

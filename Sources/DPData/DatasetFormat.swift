@@ -13,6 +13,7 @@ enum DatasetFormat {
     let provenance: Provenance
     let train: Examples
     let test: Examples
+    let shard: DatasetShard?
     let reader: SafetensorsReader
   }
 
@@ -30,25 +31,47 @@ enum DatasetFormat {
     }
   }
 
-  /// Where everything goes in the file of a dataset.
+  /// Where everything goes in the file of a dataset, or of a shard of one.
+  ///
+  /// The header is as long as its largest numbers could make it, so that its length is known before
+  /// the rows are.
   static func layout(
-    schema: Schema, provenance: Provenance, trainRows: Int, testRows: Int
+    schema: Schema, provenance: Provenance, trainRows: Int, testRows: Int,
+    shard: DatasetShard? = nil
+  ) throws -> SafetensorsLayout {
+    let smallest = try layout(
+      schema: schema, provenance: provenance.withoutNumbers, trainRows: 0, testRows: 0,
+      shard: shard, headerByteCount: 0)
+    // 18 more digits for each number: of shapes, offsets and provenance.
+    let numbers = 4 + 2 * 4 + 2 + provenance.inputs.count
+    let room = smallest.header.count + 18 * numbers + 64
+    return try layout(
+      schema: schema, provenance: provenance, trainRows: trainRows, testRows: testRows,
+      shard: shard, headerByteCount: (room + 63) / 64 * 64)
+  }
+
+  private static func layout(
+    schema: Schema, provenance: Provenance, trainRows: Int, testRows: Int, shard: DatasetShard?,
+    headerByteCount: Int
   ) throws -> SafetensorsLayout {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let features = schema.features
+    var metadata = [
+      "fastdp.format": version,
+      "schema": schema.canonicalJSON,
+      "provenance": String(decoding: try encoder.encode(provenance), as: UTF8.self),
+    ]
+    if let shard {
+      metadata["shard"] = String(decoding: try encoder.encode(shard), as: UTF8.self)
+    }
     return SafetensorsLayout(
       [
         .init("x_train", featureType(of: schema), shape: [trainRows, features]),
         .init("x_test", featureType(of: schema), shape: [testRows, features]),
         .init("y_train", labelType(of: schema), shape: [trainRows]),
         .init("y_test", labelType(of: schema), shape: [testRows]),
-      ],
-      metadata: [
-        "fastdp.format": version,
-        "schema": schema.canonicalJSON,
-        "provenance": String(decoding: try encoder.encode(provenance), as: UTF8.self),
-      ])
+      ], metadata: metadata, headerByteCount: headerByteCount)
   }
 
   /// Reads and checks a dataset file.
@@ -59,11 +82,13 @@ enum DatasetFormat {
     let provenance = try check.provenance(reader, schema)
     let train = try check.examples("train", in: reader, schema)
     let test = try check.examples("test", in: reader, schema)
-    guard provenance.trainRows == train.count else {
+    let shard = try check.shard(reader, provenance, train.count)
+    guard shard != nil || provenance.trainRows == train.count else {
       throw check.error("its provenance has another number of training rows than its tensors")
     }
     return Parts(
-      schema: schema, provenance: provenance, train: train, test: test, reader: reader)
+      schema: schema, provenance: provenance, train: train, test: test, shard: shard,
+      reader: reader)
   }
 
   /// The steps of reading, with the name that their errors carry.
@@ -114,6 +139,20 @@ enum DatasetFormat {
         throw error("names other features than its schema")
       }
       return provenance
+    }
+
+    func shard(
+      _ reader: SafetensorsReader, _ provenance: Provenance, _ count: Int
+    ) throws(DataError) -> DatasetShard? {
+      guard let text = reader.metadata["shard"] else { return nil }
+      guard let shard = try? JSONDecoder().decode(DatasetShard.self, from: Data(text.utf8)),
+        shard.count > 0, (0..<shard.count).contains(shard.index), shard.firstRow >= 0,
+        shard.trainRows == provenance.trainRows, count <= shard.trainRows,
+        shard.firstRow <= shard.trainRows - count
+      else {
+        throw error("says of itself that it is a shard, but not which")
+      }
+      return shard
     }
 
     func examples(

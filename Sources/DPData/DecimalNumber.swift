@@ -1,3 +1,5 @@
+internal import CDPKernels
+
 /// Decimal numbers as tables write them, read to the nearest Double.
 ///
 /// The grammar is `[+-] digits [. digits] [e [+-] digits]`, with digits on at least one side of the
@@ -13,11 +15,6 @@ package enum DecimalNumber {
     case notANumber
   }
 
-  private static let exactPowers: [Double] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-  ]
-
   /// Reads a text that must be a finite number as a whole.
   ///
   /// - Parameter text: Without surrounding whitespace.
@@ -30,25 +27,21 @@ package enum DecimalNumber {
 
   /// Reads a number.
   ///
-  /// Up to 2^53 in the digits and 22 in the exponent, one exact division or product gives the
-  /// correctly rounded result (Clinger 1990, "How to read floating point numbers accurately");
-  /// all else goes to the standard library.
+  /// A loop in C decides all numbers of up to 19 digits and nearly all others, by Clinger's and
+  /// Lemire's algorithms (`decimal_body.h` has the sources); the standard library decides the rest.
   ///
   /// - Parameter bytes: Without surrounding whitespace; read within the call only.
   /// - Returns: What the text is; the empty text is not a number.
   /// - Complexity: O(bytes); some nanoseconds for common lengths.
   @unsafe package static func read(_ bytes: UnsafeRawBufferPointer) -> Outcome {
-    var scanner = unsafe Scanner(bytes: bytes)
-    guard scanner.scan() else {
-      return unsafe namesNonFinite(bytes) ? .notFinite : .notANumber
+    if let start = bytes.baseAddress {
+      let text = unsafe start.assumingMemoryBound(to: UInt8.self)
+      var value = 0.0
+      if unsafe cdp_decimal(text, text + bytes.count, &value) == 1 { return .number(value) }
     }
-    let exponent = scanner.exponent
-    let mantissa = scanner.mantissa
-    if scanner.isExact, mantissa <= 1 << 53, exponent >= -22, exponent <= 22 {
-      let magnitude =
-        exponent < 0
-        ? Double(mantissa) / exactPowers[-exponent] : Double(mantissa) * exactPowers[exponent]
-      return .number(scanner.isNegative ? -magnitude : magnitude)
+    var scanner = unsafe Scanner(bytes: bytes)
+    guard scanner.isNumber() else {
+      return unsafe namesNonFinite(bytes) ? .notFinite : .notANumber
     }
     guard let value = Double(unsafe String(decoding: bytes, as: UTF8.self)) else {
       return .notANumber
@@ -56,18 +49,29 @@ package enum DecimalNumber {
     return value.isFinite ? .number(value) : .notFinite
   }
 
-  /// The parts of a number, found in one pass.
+  /// Reads a number as the loop over rows does; for tests.
+  ///
+  /// - Parameter text: Without surrounding whitespace.
+  /// - Returns: The number, or nil where the loop leaves it to ``read(_:)``.
+  package static func readInRows(_ text: String) -> Double? {
+    let padding = [UInt8](repeating: 0x39, count: Int(CDP_SCAN_PADDING))
+    let bytes = padding + Array(text.utf8) + padding
+    var value = 0.0
+    // SAFETY: the padding is what the loop asks for; the buffer is read within the closure only.
+    let isRead = unsafe bytes.withUnsafeBufferPointer { buffer in
+      guard let start = unsafe buffer.baseAddress.map({ unsafe $0 + padding.count }) else {
+        return false
+      }
+      return unsafe cdp_decimal_in_rows(start, start + text.utf8.count, &value) == 1
+    }
+    return isRead ? value : nil
+  }
+
+  /// The grammar, for texts that the loop in C leaves open.
   @safe private struct Scanner {
     let bytes: UnsafeRawBufferPointer
     let count: Int
     var position = 0
-    var isNegative = false
-    /// The digits as an integer, if ``isExact``.
-    var mantissa: UInt64 = 0
-    /// The power of ten that the mantissa is to be multiplied by, if ``isExact``.
-    var exponent = 0
-    /// Whether mantissa and exponent hold all of the text.
-    var isExact = true
 
     init(bytes: UnsafeRawBufferPointer) {
       unsafe self.bytes = bytes
@@ -75,19 +79,14 @@ package enum DecimalNumber {
     }
 
     /// Whether the whole text follows the grammar.
-    mutating func scan() -> Bool {
-      isNegative = takeSign()
+    mutating func isNumber() -> Bool {
+      takeSign()
       var digits = takeDigits()
-      if take(UInt8(ascii: ".")) {
-        let fraction = takeDigits()
-        exponent = -fraction
-        digits += fraction
-      }
+      if take(UInt8(ascii: ".")) { digits += takeDigits() }
       guard digits > 0 else { return false }
       if take(UInt8(ascii: "e")) || take(UInt8(ascii: "E")) {
-        let negative = takeSign()
-        guard let power = takePower() else { return false }
-        exponent += negative ? -power : power
+        takeSign()
+        guard takeDigits() > 0 else { return false }
       }
       return position == count
     }
@@ -98,39 +97,14 @@ package enum DecimalNumber {
       return true
     }
 
-    private mutating func takeSign() -> Bool {
-      if take(UInt8(ascii: "-")) { return true }
-      _ = take(UInt8(ascii: "+"))
-      return false
+    private mutating func takeSign() {
+      if !take(UInt8(ascii: "-")) { _ = take(UInt8(ascii: "+")) }
     }
 
-    /// Takes digits into the mantissa and counts them.
     private mutating func takeDigits() -> Int {
       let start = position
-      while position < count {
-        let digit = unsafe bytes[position] &- UInt8(ascii: "0")
-        guard digit < 10 else { break }
-        if mantissa < 1 << 58 {
-          mantissa = mantissa &* 10 &+ UInt64(digit)
-        } else {
-          isExact = false
-        }
-        position += 1
-      }
+      while position < count, unsafe bytes[position] &- UInt8(ascii: "0") < 10 { position += 1 }
       return position - start
-    }
-
-    /// Takes the digits after `e`; large ones saturate, and are left to the standard library.
-    private mutating func takePower() -> Int? {
-      let start = position
-      var power = 0
-      while position < count {
-        let digit = unsafe bytes[position] &- UInt8(ascii: "0")
-        guard digit < 10 else { break }
-        power = min(power * 10 + Int(digit), 1_000_000)
-        position += 1
-      }
-      return position > start ? power : nil
     }
   }
 

@@ -2,8 +2,18 @@
 public struct PrepareOptions: Sendable {
   /// The byte between fields: ASCII, not a quote or a line end.
   ///
-  /// A comma unless set.
-  public var delimiter: UInt8 = UInt8(ascii: ",")
+  /// Unless set a comma, or a tabulator where a table's name ends in `.tsv` or `.tab` (before `.gz` or
+  /// `.zst`).
+  public var delimiter: UInt8?
+  /// The names of the columns of tables that have no header, or nil where each has one.
+  ///
+  /// A first record that says the same is passed over: of the pieces that a cluster cuts a table into,
+  /// one begins with the header.
+  public var columns: [String]?
+  /// How many threads work at most, at least 1; nil for as many as there are processors.
+  ///
+  /// Nothing that is made depends on it.
+  public var threads: Int?
   /// The fraction of raw rows that go to the test split, in [0, 1).
   ///
   /// 0.2 unless set.
@@ -25,8 +35,18 @@ public struct PrepareOptions: Sendable {
   public var overwrite = false
   /// The name of the source of the data, or nil for the first table's base name without extensions.
   public var source: String?
+  /// What the schema's values for missing ones were estimated by, to be recorded; nil where they
+  /// were declared.
+  public var imputation: Provenance.Imputation?
   /// Bytes that are asked of a table at a time; tests lower it.
-  package var chunkSize = CSVReader.usualChunkSize
+  package var chunkSize = 1 << 17
+  /// Whether common rows are encoded by the loop in C; tests switch it off.
+  package var usesRowPlan = true
+  /// The variant of the scan, or nil for the processor's best; tests choose.
+  package var scanVariant: Int?
+
+  /// Whether the processor has a variant of the scan.
+  package static func hasScanVariant(_ index: Int) -> Bool { TableScanLoop(variant: index) != nil }
 
   /// The options' usual values.
   public init() {}
@@ -38,6 +58,9 @@ public struct PrepareOptions: Sendable {
     guard testFraction >= 0, testFraction < 1 else {
       throw DataError(
         .invalidOption, "the test fraction is \(testFraction); it must be at least 0 and below 1")
+    }
+    guard threads ?? 1 >= 1 else {
+      throw DataError(.invalidOption, "threads is \(threads ?? 0); it must be at least 1")
     }
     guard maxRejected >= 0 else {
       throw DataError(

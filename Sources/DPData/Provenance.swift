@@ -38,6 +38,34 @@ public struct Provenance: Codable, Hashable, Sendable {
   public let featureNames: [String]
   /// The version of fastDP that made the dataset.
   public let fastdpVersion: String
+  /// What was released of the rows to replace missing values; nil where nothing was.
+  public var imputation: Imputation?
+
+  /// Values that were estimated from the rows by ``PaidImputation``: released, so no secret.
+  public struct Imputation: Codable, Hashable, Sendable {
+    /// The value of one column.
+    public struct Value: Codable, Hashable, Sendable {
+      /// The column's name.
+      public let column: String
+      /// What it is an estimate of.
+      public let estimate: Schema.Estimate
+      /// The value, as a table would have it.
+      public let value: String
+    }
+
+    /// σ of the one release that all values were computed from.
+    public let noiseMultiplier: Double
+    /// The values, in the order of the columns.
+    public let values: [Value]
+  }
+
+  /// The same with zeros for what is known only after the tables were read.
+  var withoutNumbers: Provenance {
+    Provenance(
+      source: source, inputs: inputs.map { .init(name: $0.name, bytes: 0) }, rowsRead: 0,
+      splitKey: splitKey, testFraction: testFraction, trainRows: 0, featureNames: featureNames,
+      fastdpVersion: fastdpVersion, imputation: imputation)
+  }
 }
 
 /// What preparing a table found: for the operator, since most of it depends on the cells.
@@ -50,6 +78,10 @@ public struct PrepareReport: Codable, Hashable, Sendable {
   public let rowsMissing: Int
   /// Rows with a value or a form that the schema does not allow.
   public let rowsRejected: Int
+  /// Rows for which the schema's condition on rows does not hold.
+  public let rowsFiltered: Int
+  /// Training rows beyond what the schema allows of their unit.
+  public let rowsBounded: Int
   /// Raw rows in the training split: n.
   public let trainRows: Int
   /// Kept rows in the training split.

@@ -13,14 +13,12 @@ struct RejectsFile: ~Copyable {
     self.file = file
   }
 
-  mutating func write(
-    _ fault: RowFault, _ header: TableHeader, _ reader: CSVReader
-  ) throws(FileError) {
-    let place = reader.location(ofField: fault.field)
+  mutating func write(_ row: RejectedRow, _ header: TableHeader) throws(FileError) {
+    let fault = row.fault
     let column = fault.field.flatMap { $0 < header.names.count ? header.names[$0] : nil } ?? ""
-    let problem = fault.problem(header, fieldCount: reader.fieldCount)
+    let problem = fault.problem(header, fieldCount: row.fieldCount)
     try file.write(
-      "\(place.file.csvField),\(place.line ?? 0),\(column.csvField),\(problem.csvField)\n")
+      "\(header.table.csvField),\(row.line),\(column.csvField),\(problem.csvField)\n")
   }
 
   consuming func commit() throws(FileError) { try file.commit() }

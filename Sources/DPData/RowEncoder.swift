@@ -16,21 +16,35 @@ extension Float: FeatureElement {
 enum RowEncoding {
   case kept
   case missing
+  /// The schema's condition on rows does not hold, or is unknown.
+  case filtered
   case rejected(RowFault)
 }
 
 /// Turns the fields of a record into features, by the schema alone.
 ///
 /// A row is rejected for the first of: another number of fields than the header, invalid UTF-8, a
-/// value that its column does not allow (in the order of the file). Rejected goes before missing.
+/// field of the schema's condition that is no number. If the condition does not hold, the row is left
+/// out and not examined further; else it is rejected for a value that its column, or the condition of
+/// a derived column, does not allow (the first in the order of the file). Rejected goes before missing.
 @safe struct RowEncoder {
   /// How many features a row has.
   let features: Int
-  private let fieldCount: Int
+  let fieldCount: Int
+  /// Whether ``plans``, ``label`` and ``na`` say all that there is to encoding a row, so that an
+  /// engine may encode rows by them itself; not where rows are filtered, units bounded (an example may
+  /// then have to be taken back), columns derived, or types other than binary, numeric and categorical
+  /// (one-hot) among them.
+  let isPlain: Bool
   /// The columns that make features, in the order of the file.
-  private let plans: [ColumnPlan]
-  private let label: ColumnPlan?
-  private let na: MissingTokens
+  let plans: [ColumnPlan]
+  private let filter: ConditionPlan?
+  /// The derived columns that make features.
+  private let derived: [(condition: ConditionPlan, plan: ColumnPlan)]
+  let label: ColumnPlan?
+  /// The condition of a label that is derived.
+  private let labelCondition: ConditionPlan?
+  let na: MissingTokens
 
   /// Prepares to encode the rows of one table.
   ///
@@ -44,54 +58,85 @@ enum RowEncoding {
     na = MissingTokens(schema.na)
     var offset = 0
     var plans: [ColumnPlan] = []
+    var derived: [(condition: ConditionPlan, plan: ColumnPlan)] = []
     for column in schema.featureColumns {
-      plans.append(
-        ColumnPlan(column, schema: schema, field: Self.field(column, header), offset: offset))
+      if let condition = Self.condition(of: column, header) {
+        let plan = ColumnPlan(column, schema: schema, field: .max, offset: offset)
+        derived.append((condition, plan))
+      } else {
+        let field = Self.field(column.name, header)
+        plans.append(ColumnPlan(column, schema: schema, field: field, offset: offset))
+      }
       offset += schema.featureCount(of: column)
     }
     self.plans = plans.sorted { $0.field < $1.field }
-    let labelColumn = schema.labelColumn
+    self.derived = derived
+    filter = schema.filter.map { Self.plan($0, header) }
+    let column = schema.labelColumn
+    let isRead = withLabel && !column.isDerived
     label =
-      withLabel
-      ? ColumnPlan(labelColumn, schema: schema, field: Self.field(labelColumn, header), offset: 0)
-      : nil
+      isRead
+      ? ColumnPlan(column, schema: schema, field: Self.field(column.name, header), offset: 0) : nil
+    labelCondition = withLabel ? Self.condition(of: column, header) : nil
+    isPlain =
+      schema.filter == nil && schema.maxRowsPerUnit == nil
+      && (schema.featureColumns + [column]).allSatisfy {
+        ["binary", "numeric", "categorical"].contains($0.type.name)
+      }
   }
 
-  private static func field(_ column: Schema.Column, _ header: TableHeader) -> Int {
-    guard let field = header.field(of: column.name) else {
-      preconditionFailure("the header was not checked to have the column \(column.name)")
+  private static func condition(
+    of column: Schema.Column, _ header: TableHeader
+  ) -> ConditionPlan? {
+    if case .derived(let condition) = column.type { plan(condition, header) } else { nil }
+  }
+
+  private static func plan(_ condition: Condition, _ header: TableHeader) -> ConditionPlan {
+    ConditionPlan(condition) { field($0, header) }
+  }
+
+  private static func field(_ name: String, _ header: TableHeader) -> Int {
+    guard let field = header.field(of: name) else {
+      preconditionFailure("the header was not checked to have the column \(name)")
     }
     return field
   }
 
   /// The rules that hold for the record as a whole.
   ///
-  /// - Parameter reader: At the row.
+  /// - Parameter record: The row.
   /// - Returns: The fault, or nil.
-  func wholeRowFault(_ reader: CSVReader) -> RowFault? {
-    guard reader.fieldCount == fieldCount else {
+  func wholeRowFault(_ record: RecordView) -> RowFault? {
+    guard record.fieldCount == fieldCount else {
       return RowFault(
-        reason: .ragged, field: reader.fieldCount > fieldCount ? fieldCount : nil)
+        reason: .ragged, field: record.fieldCount > fieldCount ? fieldCount : nil)
     }
-    return reader.firstInvalidField().map { RowFault(reason: .invalidText, field: $0) }
+    return record.firstInvalidField().map { RowFault(reason: .invalidText, field: $0) }
   }
 
   /// Encodes the features of a record that has no ``wholeRowFault(_:)``.
   ///
   /// - Parameters:
-  ///   - reader: At the row.
+  ///   - record: The row.
   ///   - row: As many elements as ``features``, all zero; written, also where the row is not kept.
   ///   - labelValue: Gets the label where one is read: a class index or a scaled number.
   /// - Returns: What became of the row.
   /// - Complexity: O(bytes of the record + features), no allocation.
   @unsafe func encode<Element: FeatureElement>(
-    _ reader: CSVReader, into row: UnsafeMutablePointer<Element>, label labelValue: inout Double
+    _ record: RecordView, into row: UnsafeMutablePointer<Element>, label labelValue: inout Double
   ) -> RowEncoding {
+    if let filter {
+      switch unsafe filter.evaluate(record, na) {
+      case .isTrue: break
+      case .isFalse, .unknown: return .filtered
+      case .fault(let fault): return .rejected(fault)
+      }
+    }
     var isMissing = false
     var fault: RowFault?
     for index in plans.indices {
       let plan = plans[index]
-      let bytes = unsafe reader.trimmedField(plan.field)
+      let bytes = unsafe record.trimmedField(plan.field)
       if unsafe na.contains(bytes) {
         isMissing = unsafe !plan.encodeMissing(into: row) || isMissing
       } else if let reason = unsafe plan.encode(bytes, into: row) {
@@ -99,14 +144,28 @@ enum RowEncoding {
         break
       }
     }
+    for column in derived {
+      switch unsafe column.condition.evaluate(record, na) {
+      case .isTrue: unsafe column.plan.encode(true, into: row)
+      case .isFalse: break
+      case .unknown: isMissing = unsafe !column.plan.encodeMissing(into: row) || isMissing
+      case .fault(let found): fault = found.first(before: fault)
+      }
+    }
+    if let labelCondition {
+      switch unsafe labelCondition.evaluate(record, na) {
+      case .isTrue: labelValue = 1
+      case .isFalse: labelValue = 0
+      case .unknown: isMissing = true
+      case .fault(let found): fault = found.first(before: fault)
+      }
+    }
     if let label {
-      let bytes = unsafe reader.trimmedField(label.field)
+      let bytes = unsafe record.trimmedField(label.field)
       if unsafe na.contains(bytes) {
         isMissing = true
-      } else if let reason = unsafe label.readLabel(bytes, into: &labelValue),
-        label.field < fault?.field ?? .max
-      {
-        fault = RowFault(reason: reason, field: label.field)
+      } else if let reason = unsafe label.readLabel(bytes, into: &labelValue) {
+        fault = RowFault(reason: reason, field: label.field).first(before: fault)
       }
     }
     if let fault { return .rejected(fault) }
@@ -122,7 +181,7 @@ enum RowEncoding {
 
 /// The texts that stand for a missing value.
 @safe struct MissingTokens {
-  private let tokens: [[UInt8]]
+  let tokens: [[UInt8]]
   /// Bit n is set where a token has n bytes; bit 63 stands for 63 and more.
   private let lengths: UInt64
 

@@ -15,6 +15,20 @@ struct RowFault {
   /// The field at fault, or nil for the whole row.
   let field: Int?
 
+  /// Whether the row has its fields, and one of their values is at fault.
+  var isAboutValue: Bool {
+    switch reason {
+    case .ragged, .invalidText, .missingIdentifier: false
+    case .notANumber, .notFinite, .notBinary, .undeclaredCategory: true
+    }
+  }
+
+  /// The one of two faults that comes first in the order of the file; this one where both do.
+  func first(before other: RowFault?) -> RowFault {
+    guard let other, other.field ?? .max < field ?? .max else { return self }
+    return other
+  }
+
   /// What is wrong, in words without values.
   ///
   /// - Parameters:
@@ -34,15 +48,18 @@ struct RowFault {
     }
   }
 
-  /// The fault as an error, at its place.
+  /// The fault as an error.
   ///
   /// - Parameters:
-  ///   - header: Names the column.
-  ///   - reader: At the row.
+  ///   - header: Names the column and the table.
+  ///   - fieldCount: How many fields the row has.
+  ///   - line: Where the field, or the row, begins.
+  ///   - column: Where in that line.
   /// - Returns: The error.
-  func error(_ header: TableHeader, _ reader: CSVReader) -> DataError {
-    let problem = problem(header, fieldCount: reader.fieldCount)
-    return DataError(code, "\(problem); \(remedy)", at: reader.location(ofField: field))
+  func error(_ header: TableHeader, fieldCount: Int, line: Int, column: Int) -> DataError {
+    let problem = problem(header, fieldCount: fieldCount)
+    return DataError(
+      code, "\(problem); \(remedy)", at: .init(file: header.table, line: line, column: column))
   }
 
   private func columnName(_ field: Int, _ header: TableHeader) -> String {
@@ -69,5 +86,31 @@ struct RowFault {
     case .undeclaredCategory:
       "declare it, declare other: true"
     }
+  }
+}
+
+/// A rejected row: why, and where.
+struct RejectedRow {
+  let fault: RowFault
+  /// How many fields the row has.
+  let fieldCount: Int
+  /// The physical line in which the field at fault begins, or the row; counted as its reader does.
+  var line: Int
+  /// Where in that line, from 1.
+  let column: Int
+
+  /// The place of a fault in a record.
+  init(_ fault: RowFault, in record: RecordView) {
+    self.fault = fault
+    fieldCount = record.fieldCount
+    (line, column) = record.place(ofField: fault.field)
+  }
+
+  /// The row as an error.
+  ///
+  /// - Parameter header: Names the column and the table.
+  /// - Returns: The error.
+  func error(_ header: TableHeader) -> DataError {
+    fault.error(header, fieldCount: fieldCount, line: line, column: column)
   }
 }

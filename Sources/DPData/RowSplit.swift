@@ -1,3 +1,4 @@
+internal import CDPKernels
 internal import DPFiles
 
 /// Which split a raw row belongs to: a published function of its ordinal (or its unit) and a key.
@@ -46,6 +47,25 @@ internal import DPFiles
     text.removeLast(text.count - prefix.count)
     unsafe text.append(contentsOf: bytes)
     return isBelowThreshold
+  }
+
+  /// Decides the split of consecutive rows by their ordinals: 1 is the test split, 0 the training split.
+  ///
+  /// - Parameters:
+  ///   - ordinal: Of the first row, at least 0.
+  ///   - target: A place for each row; written within the call only.
+  /// - Complexity: O(rows), some nanoseconds each.
+  @unsafe package mutating func decide(
+    from ordinal: Int, into target: UnsafeMutableBufferPointer<UInt8>
+  ) {
+    guard threshold > 0, prefix.count <= 11 else {
+      for row in target.indices {
+        unsafe target[row] = threshold > 0 && isTest(ordinal: ordinal + row) ? 1 : 0
+      }
+      return
+    }
+    unsafe cdp_split_ordinals(
+      prefix, prefix.count, UInt64(ordinal), target.count, threshold, target.baseAddress)
   }
 
   private var isBelowThreshold: Bool { XXH64.hash(text, seed: 42) >> 11 < threshold }

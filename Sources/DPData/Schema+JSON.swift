@@ -9,10 +9,16 @@ extension Schema {
     var parts = ["\"label\":\(label.quotedJSON)"]
     if let id { parts.append("\"id\":\(id.quotedJSON)") }
     if let unit { parts.append("\"unit\":\(unit.quotedJSON)") }
+    if let maxRowsPerUnit { parts.append("\"max_rows_per_unit\":\(maxRowsPerUnit)") }
+    if let filter { parts.append("\"where\":\(filter.description.quotedJSON)") }
+    if let imputationNoise {
+      parts.append("\"imputation\":{\"noise_multiplier\":\(imputationNoise)}")
+    }
     parts.append("\"missing\":\"\(missing.rawValue)\"")
     parts.append("\"na\":\(na.quotedJSON)")
-    let columns = columns.map { "\($0.name.quotedJSON):\($0.canonicalJSON)" }
-    parts.append("\"columns\":{\(columns.joined(separator: ","))}")
+    parts.append("\"columns\":\(tableColumns.canonicalJSON)")
+    let derived = Array(columns.dropFirst(tableColumns.count))
+    if !derived.isEmpty { parts.append("\"derive\":\(derived.canonicalJSON)") }
     return "{\(parts.joined(separator: ","))}"
   }
 
@@ -40,6 +46,12 @@ extension Schema: Codable {
   }
 }
 
+extension [Schema.Column] {
+  fileprivate var canonicalJSON: String {
+    "{\(map { "\($0.name.quotedJSON):\($0.canonicalJSON)" }.joined(separator: ","))}"
+  }
+}
+
 extension Schema.Column {
   fileprivate var canonicalJSON: String {
     var parts: [String]
@@ -49,6 +61,20 @@ extension Schema.Column {
       if let values { parts.append("\"values\":\(values.quotedJSON)") }
     case .numeric(let bounds):
       parts = ["\"type\":\"numeric\"", "\"bounds\":[\(bounds.lowerBound),\(bounds.upperBound)]"]
+    case .standard(let bounds, let mean, let deviation):
+      parts = [
+        "\"type\":\"numeric\"", "\"bounds\":[\(bounds.lowerBound),\(bounds.upperBound)]",
+        "\"scaling\":\"standard\"", "\"mean\":\(mean)", "\"std\":\(deviation)",
+      ]
+    case .ordinal(let categories):
+      parts = [
+        "\"type\":\"categorical\"", "\"categories\":\(categories.quotedJSON)",
+        "\"encoding\":\"ordinal\"",
+      ]
+    case .hashed(let buckets):
+      parts = ["\"type\":\"hashed\"", "\"buckets\":\(buckets)"]
+    case .derived(let condition):
+      parts = ["\"condition\":\(condition.description.quotedJSON)"]
     case .categorical(let categories, let other):
       parts = ["\"type\":\"categorical\"", "\"categories\":\(categories.quotedJSON)"]
       if other { parts.append("\"other\":true") }
@@ -57,6 +83,7 @@ extension Schema.Column {
     }
     if let missing { parts.append("\"missing\":\"\(missing.rawValue)\"") }
     if let impute { parts.append("\"impute\":\(impute.quotedJSON)") }
+    if let bins { parts.append("\"bins\":\(bins)") }
     return "{\(parts.joined(separator: ","))}"
   }
 }

@@ -37,14 +37,11 @@ private struct SchemaParser {
   func parse(_ text: String) throws(DataError) -> Schema {
     let root = try mapping(try compose(text), "the schema")
     try checkKeys(
-      root, known: ["label", "id", "unit", "max_rows_per_unit", "missing", "na", "columns"],
-      of: "the schema")
-    if let node = root["max_rows_per_unit"] {
-      throw error(
-        node,
-        "max_rows_per_unit is not supported yet; remove it (the guarantee is then per row), or limit"
-          + " the rows of each unit before")
-    }
+      root,
+      known: [
+        "label", "id", "unit", "max_rows_per_unit", "where", "imputation", "missing", "na",
+        "columns", "derive",
+      ], of: "the schema")
     guard let label = root["label"] else {
       throw error(root, "the schema has no label; add label: COLUMN")
     }
@@ -55,9 +52,59 @@ private struct SchemaParser {
       label: scalar(label, "label"),
       id: root["id"].map { node throws(DataError) in try scalar(node, "id") },
       unit: root["unit"].map { node throws(DataError) in try scalar(node, "unit") },
+      maxRowsPerUnit: root["max_rows_per_unit"].map { node throws(DataError) in
+        try count(node, "max_rows_per_unit")
+      },
+      filter: root["where"].map { node throws(DataError) in try condition(node, "where") },
+      imputationNoise: root["imputation"].map { node throws(DataError) in try noise(node) },
       missing: root["missing"].map { node throws(DataError) in try policy(node) } ?? .drop,
       na: root["na"].map { node throws(DataError) in try texts(node, "na") } ?? Schema.defaultNA,
-      columns: self.columns(columns), place: places(root, columns))
+      columns: self.columns(columns)
+        + (root["derive"].map { node throws(DataError) in try derived(node) } ?? []),
+      place: places(root, columns))
+  }
+
+  private func noise(_ node: Node) throws(DataError) -> Double {
+    let facts = try mapping(node, "imputation")
+    try checkKeys(facts, known: ["noise_multiplier"], of: "imputation")
+    guard let noise = facts["noise_multiplier"] else {
+      throw error(node, "imputation has no noise_multiplier; add noise_multiplier: 10, or the like")
+    }
+    return try number(noise, "noise_multiplier")
+  }
+
+  private func condition(_ node: Node, _ name: String) throws(DataError) -> Condition {
+    do {
+      return try Condition(scalar(node, name))
+    } catch let failure where failure.location == nil {
+      throw error(node, "\(name): \(failure.message)")
+    }
+  }
+
+  private func derived(_ node: Node) throws(DataError) -> [Schema.Column] {
+    var columns: [Schema.Column] = []
+    for (key, value) in try mapping(node, "derive") {
+      let name = try scalar(key, "a derived column's name")
+      columns.append(try derivedColumn(name, value))
+    }
+    return columns
+  }
+
+  /// A condition alone, or one with what happens where it is unknown.
+  private func derivedColumn(_ name: String, _ node: Node) throws(DataError) -> Schema.Column {
+    let title = "derived column \"\(name)\""
+    guard node.mapping != nil else {
+      return Schema.Column(name: name, type: .derived(try condition(node, title)))
+    }
+    let facts = try mapping(node, title)
+    try checkKeys(facts, known: ["condition", "missing", "impute"], of: title)
+    guard let text = facts["condition"] else {
+      throw error(node, "\(title) has no condition; add condition: \"age >= 18\", or the like")
+    }
+    return Schema.Column(
+      name: name, type: .derived(try condition(text, title)),
+      missing: try facts["missing"].map { node throws(DataError) in try policy(node) },
+      impute: try facts["impute"].map { node throws(DataError) in try scalar(node, "impute") })
   }
 
   private func compose(_ text: String) throws(DataError) -> Node {
@@ -103,7 +150,8 @@ private struct SchemaParser {
     let facts = try mapping(node, "column \"\(name)\"")
     guard let typeNode = facts["type"] else {
       throw error(
-        node, "column \"\(name)\" has no type; add type: binary, numeric, categorical or ignore")
+        node,
+        "column \"\(name)\" has no type; add type: binary, numeric, categorical, hashed or ignore")
     }
     let keys: [String]
     let type: Schema.ColumnType
@@ -113,14 +161,17 @@ private struct SchemaParser {
       type = .binary(
         values: try facts["values"].map { node throws(DataError) in try texts(node, "values") })
     case "numeric":
-      keys = ["bounds"]
-      type = .numeric(bounds: try bounds(facts, of: name, at: node))
+      keys = ["bounds", "bins", "scaling"] + (isStandard(facts) ? ["mean", "std"] : [])
+      type = try numeric(facts, of: name, at: node)
     case "categorical":
-      keys = ["categories", "other"]
-      type = .categorical(
-        categories: try categories(facts, of: name, at: node),
-        other: try facts["other"].map { node throws(DataError) in try flag(node, "other") }
-          ?? false)
+      keys = ["categories", "encoding"] + (isOrdinal(facts) ? [] : ["other"])
+      type = try categorical(facts, of: name, at: node)
+    case "hashed":
+      keys = ["buckets"]
+      guard let buckets = facts["buckets"] else {
+        throw error(node, "hashed column \"\(name)\" has no buckets; add buckets: 64, or the like")
+      }
+      type = .hashed(buckets: try count(buckets, "buckets"))
     case "ignore":
       keys = []
       type = .ignore
@@ -128,13 +179,59 @@ private struct SchemaParser {
       throw error(
         typeNode,
         "column \"\(name)\" has an unknown type;"
-          + " use binary, numeric, categorical or ignore")
+          + " use binary, numeric, categorical, hashed or ignore")
     }
     try checkKeys(facts, known: ["type", "missing", "impute"] + keys, of: "column \"\(name)\"")
     return Schema.Column(
       name: name, type: type,
       missing: try facts["missing"].map { node throws(DataError) in try policy(node) },
-      impute: try facts["impute"].map { node throws(DataError) in try scalar(node, "impute") })
+      impute: try facts["impute"].map { node throws(DataError) in try scalar(node, "impute") },
+      bins: try facts["bins"].map { node throws(DataError) in try count(node, "bins") })
+  }
+
+  private func isStandard(_ facts: Node.Mapping) -> Bool {
+    facts["scaling"]?.scalar?.string == "standard"
+  }
+
+  private func isOrdinal(_ facts: Node.Mapping) -> Bool {
+    facts["encoding"]?.scalar?.string == "ordinal"
+  }
+
+  private func numeric(
+    _ facts: Node.Mapping, of name: String, at node: Node
+  ) throws(DataError) -> Schema.ColumnType {
+    let bounds = try bounds(facts, of: name, at: node)
+    guard isStandard(facts) else {
+      if let scaling = facts["scaling"] { try check(scaling, "scaling", "min-max", "standard") }
+      return .numeric(bounds: bounds)
+    }
+    guard let mean = facts["mean"], let deviation = facts["std"] else {
+      throw error(
+        node,
+        "column \"\(name)\" has standard scaling, but not both mean and std; declare what is publicly"
+          + " known: mean: 40, std: 15")
+    }
+    return .standard(
+      bounds: bounds, mean: try number(mean, "mean"), deviation: try number(deviation, "std"))
+  }
+
+  private func categorical(
+    _ facts: Node.Mapping, of name: String, at node: Node
+  ) throws(DataError) -> Schema.ColumnType {
+    let categories = try categories(facts, of: name, at: node)
+    guard !isOrdinal(facts) else { return .ordinal(categories: categories) }
+    if let encoding = facts["encoding"] { try check(encoding, "encoding", "one-hot", "ordinal") }
+    return .categorical(
+      categories: categories,
+      other: try facts["other"].map { node throws(DataError) in try flag(node, "other") } ?? false)
+  }
+
+  private func check(
+    _ node: Node, _ name: String, _ usual: String, _ other: String
+  ) throws(DataError) {
+    guard try scalar(node, name) == usual else {
+      throw error(node, "\(name) is not \(usual) or \(other); write one of these")
+    }
   }
 
   private func bounds(
@@ -176,6 +273,20 @@ private struct SchemaParser {
     case "false": return false
     default: throw error(node, "\(name) is not true or false; write one of these")
     }
+  }
+
+  private func number(_ node: Node, _ name: String) throws(DataError) -> Double {
+    guard let number = DecimalNumber.parse(try scalar(node, name).trimmed) else {
+      throw error(node, "\(name) is not a finite number; write one")
+    }
+    return number
+  }
+
+  private func count(_ node: Node, _ name: String) throws(DataError) -> Int {
+    guard let count = Int(try scalar(node, name)) else {
+      throw error(node, "\(name) is not a whole number; write one")
+    }
+    return count
   }
 
   private func texts(_ node: Node, _ name: String) throws(DataError) -> [String] {
@@ -222,9 +333,14 @@ private struct SchemaParser {
     marks[.label] = root["label"]?.mark
     marks[.id] = root["id"]?.mark
     marks[.unit] = root["unit"]?.mark
+    marks[.maxRowsPerUnit] = root["max_rows_per_unit"]?.mark
+    marks[.filter] = root["where"]?.mark
+    marks[.imputation] = root["imputation"]?.mark
     marks[.columns] = columns.mark
-    for (key, _) in columns.mapping ?? [:] {
-      if let name = key.scalar?.string.trimmed { marks[.column(name)] = key.mark }
+    for node in [columns, root["derive"]] {
+      for (key, _) in node?.mapping ?? [:] {
+        if let name = key.scalar?.string.trimmed { marks[.column(name)] = key.mark }
+      }
     }
     return { part in marks[part].map(location) ?? DataError.Location(file: file) }
   }

@@ -14,7 +14,7 @@ public enum SchemaDraft {
   /// - Parameters:
   ///   - table: A CSV file with a header.
   ///   - label: The name of the column to predict.
-  ///   - delimiter: The byte between fields.
+  ///   - delimiter: The byte between fields; nil goes by the table's name.
   ///   - onMessage: Gets lines for the operator: columns that are ignored, rows passed over.
   /// - Returns: YAML text that ``Schema/init(text:file:)`` reads.
   /// - Throws: ``FileError``; ``DataError`` `missingLabel`, `emptyFile`, `noRows`, `duplicateColumn`,
@@ -22,10 +22,11 @@ public enum SchemaDraft {
   ///   many texts.
   /// - Complexity: O(bytes) time; memory for 20 values of each column.
   public static func draft(
-    table: String, label: String, delimiter: UInt8 = UInt8(ascii: ","),
+    table: String, label: String, delimiter: UInt8? = nil,
     onMessage: (String) -> Void = { _ in }
   ) throws -> String {
-    let reader = try CSVReader(path: table, delimiter: delimiter)
+    let reader = try CSVReader(
+      path: table, delimiter: table.delimiter(given: delimiter))
     let header = try TableHeader(reader)
     let label = label.trimmed
     guard header.field(of: label) != nil else {
@@ -58,12 +59,13 @@ public enum SchemaDraft {
     var passedOver = 0
     while try reader.next() {
       rows += 1
-      guard reader.fieldCount == sketches.count, reader.firstInvalidField() == nil else {
+      let record = reader.record
+      guard record.fieldCount == sketches.count, record.firstInvalidField() == nil else {
         passedOver += 1
         continue
       }
       for field in sketches.indices {
-        let bytes = unsafe reader.trimmedField(field)
+        let bytes = unsafe record.trimmedField(field)
         if unsafe !na.contains(bytes) { unsafe sketches[field].see(bytes) }
       }
     }
@@ -124,6 +126,7 @@ public enum SchemaDraft {
     # A schema is taken to be public. The types, bounds and categories below were read from the
     # data, so they are public only if the data are. Replace them by what is known without looking:
     # a code book, the law, common sense.
+    # Where persons or households have several rows, declare unit: COLUMN and max_rows_per_unit: N.
     label: \(label.quotedYAML)
     missing: drop
     na: ["", NA]
@@ -145,12 +148,5 @@ extension String {
     let isSafe = plain && utf8.first.map { $0 > UInt8(ascii: ".") } ?? false
     let isNegativeNumber = hasPrefix("-") && DecimalNumber.parse(self) != nil
     return (isSafe && !words.contains(lowercased())) || isNegativeNumber ? self : quotedJSON
-  }
-}
-
-extension Double {
-  /// The shortest text that reads back as this number, whole numbers without a point.
-  fileprivate var shortText: String {
-    magnitude < 1e15 && rounded() == self ? "\(Int(self))" : "\(self)"
   }
 }

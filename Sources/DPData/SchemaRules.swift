@@ -8,7 +8,10 @@ struct SchemaRules {
     try checkLabel()
     try checkIdentifier(schema.id, .id, "id")
     try checkIdentifier(schema.unit, .unit, "unit")
+    try checkUnitBound()
     for column in schema.columns { try check(column) }
+    if let filter = schema.filter { try check(filter, .filter, "where") }
+    try checkImputation()
     guard schema.features > 0 else {
       throw error(.columns, "no column makes a feature; declare at least one besides the label")
     }
@@ -32,6 +35,12 @@ struct SchemaRules {
         .column(column.name),
         "the label \"\(schema.label)\" is ignored; declare it binary, categorical or numeric")
     }
+    if ["standard", "ordinal", "hashed"].contains(column.type.name) {
+      throw error(
+        .column(column.name),
+        "the label \"\(schema.label)\" is \(column.type.name), which is for features; declare it"
+          + " binary, categorical or numeric without scaling and encoding")
+    }
     if column.missing != nil || column.impute != nil {
       throw error(
         .column(column.name),
@@ -42,6 +51,59 @@ struct SchemaRules {
       throw error(
         .column(column.name),
         "the label \"\(schema.label)\" has \(classes) category; declare at least 2")
+    }
+  }
+
+  private func checkUnitBound() throws(DataError) {
+    guard let bound = schema.maxRowsPerUnit else { return }
+    guard schema.unit != nil else {
+      throw error(
+        .maxRowsPerUnit,
+        "max_rows_per_unit is given, but no unit; add unit: COLUMN, or remove it")
+    }
+    guard (1...1000).contains(bound) else {
+      throw error(
+        .maxRowsPerUnit, "max_rows_per_unit is \(bound); it must be at least 1 and at most 1000")
+    }
+  }
+
+  /// What a condition says must be about columns of the table, and could be true.
+  private func check(
+    _ condition: Condition, _ part: Schema.Part, _ what: String
+  ) throws(DataError) {
+    let derived = Set(schema.columns.filter(\.isDerived).map(\.name))
+    if let name = condition.columns.first(where: derived.contains) {
+      throw error(
+        part,
+        "\(what) compares the derived column \"\(name)\"; write out its condition in its place")
+    }
+    let names = schema.columns.map(\.name) + [schema.id, schema.unit].compactMap(\.self)
+    if let name = condition.bareTexts.sorted().first(where: names.contains) {
+      throw error(
+        part,
+        "\(what) compares with \"\(name)\", which is a column's name; put it in quotes if the text"
+          + " is meant, since columns are not compared with each other")
+    }
+    if condition.texts.contains(where: schema.na.contains) {
+      throw error(
+        part,
+        "\(what) compares with a text that na calls missing, which is never equal; remove it from"
+          + " one of them")
+    }
+  }
+
+  private func checkImputation() throws(DataError) {
+    guard let noise = schema.imputationNoise else { return }
+    guard noise >= 1e-4, noise <= 1e6 else {
+      throw error(
+        .imputation,
+        "noise_multiplier of imputation is \(noise); it must be at least 0.0001 and at most 1000000"
+      )
+    }
+    guard !schema.estimatedColumns.isEmpty else {
+      throw error(
+        .imputation,
+        "imputation is given, but no column has impute: mean, median or most-frequent; remove it")
     }
   }
 
@@ -69,19 +131,58 @@ struct SchemaRules {
       }
       try checkTexts(values, of: column)
     case .binary(nil), .ignore: break
-    case .numeric(let bounds):
+    case .derived(let condition):
+      try check(condition, .column(column.name), "derived column \"\(column.name)\"")
+    case .hashed(let buckets):
+      guard (2...65536).contains(buckets) else {
+        throw error(column, "has \(buckets) buckets; it must be at least 2 and at most 65536")
+      }
+    case .numeric(let bounds), .standard(let bounds, _, _):
       guard bounds.lowerBound < bounds.upperBound,
         (bounds.upperBound - bounds.lowerBound).isFinite
       else {
         throw error(column, "needs finite bounds, the lower below the upper; declare [lo, hi]")
+      }
+      if case .standard(_, let mean, let deviation) = column.type {
+        try checkScaling(column, bounds, mean: mean, deviation: deviation)
       }
     case .categorical(let categories, _):
       guard !categories.isEmpty else {
         throw error(column, "has no categories; declare at least one")
       }
       try checkTexts(categories, of: column)
+    case .ordinal(let categories):
+      guard categories.count > 1 else {
+        throw error(column, "is ordinal and needs at least 2 categories; declare them in order")
+      }
+      try checkTexts(categories, of: column)
     }
     try checkMissing(column)
+    try checkBins(column)
+  }
+
+  private func checkScaling(
+    _ column: Schema.Column, _ bounds: ClosedRange<Double>, mean: Double, deviation: Double
+  ) throws(DataError) {
+    let ends = [bounds.lowerBound, bounds.upperBound].map { Float(($0 - mean) / deviation) }
+    guard mean.isFinite, deviation > 0, deviation.isFinite, ends.allSatisfy(\.isFinite) else {
+      throw error(
+        column, "needs a finite mean, and a std that is greater than 0 and not tiny; correct them")
+    }
+  }
+
+  private func checkBins(_ column: Schema.Column) throws(DataError) {
+    guard let bins = column.bins else { return }
+    guard (2...4096).contains(bins) else {
+      throw error(column, "has \(bins) bins; it must be at least 2 and at most 4096")
+    }
+    let isNumeric = ["numeric", "standard"].contains(column.type.name)
+    guard isNumeric, schema.estimate(of: column) != nil else {
+      throw error(
+        column,
+        "declares bins, which are for numeric columns with impute: mean, median or most-frequent;"
+          + " remove them")
+    }
   }
 
   private func checkTexts(_ texts: [String], of column: Schema.Column) throws(DataError) {
@@ -116,18 +217,40 @@ struct SchemaRules {
       throw error(
         column, "declares impute, but drops missing values; declare missing: impute or indicator")
     }
-    guard isValid(impute, for: column.type) else {
+    guard !Self.isValid(impute, for: column.type) else { return }
+    guard let estimate = Schema.Estimate(rawValue: impute) else {
       throw error(
         column, "declares an impute value that the column itself could not have; change it")
     }
+    switch column.type {
+    case .numeric, .standard: return
+    case .binary, .categorical, .ordinal:
+      guard estimate != .mostFrequent else { return }
+      throw error(
+        column, "imputes its \(estimate.rawValue), which only numbers have; write most-frequent")
+    case .hashed, .derived, .ignore:
+      throw error(
+        column, "imputes an estimate, which a \(column.type.name) column has not; declare a value")
+    }
   }
 
-  private func isValid(_ text: String, for type: Schema.ColumnType) -> Bool {
+  /// Whether a column of a type could have a value.
+  ///
+  /// - Parameters:
+  ///   - text: Trimmed.
+  ///   - type: The column's.
+  /// - Returns: Whether rows with it are accepted. The names of estimates are no values of a column
+  ///   that takes any text.
+  static func isValid(_ text: String, for type: Schema.ColumnType) -> Bool {
     switch type {
     case .binary(let values?): values.contains(text)
-    case .binary(nil): ["0", "1", "true", "false"].contains(text.lowercased())
-    case .categorical(let categories, let other): other || categories.contains(text)
-    case .numeric(let bounds): DecimalNumber.parse(text).map(bounds.contains) ?? false
+    case .binary(nil), .derived: ["0", "1", "true", "false"].contains(text.lowercased())
+    case .categorical(let categories, let other):
+      categories.contains(text) || other && Schema.Estimate(rawValue: text) == nil
+    case .ordinal(let categories): categories.contains(text)
+    case .numeric(let bounds), .standard(let bounds, _, _):
+      DecimalNumber.parse(text).map(bounds.contains) ?? false
+    case .hashed: Schema.Estimate(rawValue: text) == nil
     case .ignore: false
     }
   }
@@ -138,5 +261,21 @@ struct SchemaRules {
 
   private func error(_ part: Schema.Part, _ message: String) -> DataError {
     DataError(.malformedSchema, message, at: place(part))
+  }
+}
+
+extension Schema.ColumnType {
+  /// What messages call the type.
+  var name: String {
+    switch self {
+    case .binary: "binary"
+    case .numeric: "numeric"
+    case .standard: "standard"
+    case .categorical: "categorical"
+    case .ordinal: "ordinal"
+    case .hashed: "hashed"
+    case .derived: "derived"
+    case .ignore: "ignore"
+    }
   }
 }

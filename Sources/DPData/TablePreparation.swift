@@ -1,5 +1,4 @@
 internal import DPFiles
-internal import Foundation
 
 extension Dataset {
   /// Reads tables into a dataset in memory.
@@ -13,14 +12,18 @@ extension Dataset {
   /// |---|---|---|---|
   /// | every value allowed or imputed | kept | an example | an example |
   /// | no label, or a missing value under policy drop | missing | a slot of zeros, no label | nothing |
+  /// | the schema's condition on rows does not hold | filtered | a slot of zeros, no label | nothing |
+  /// | as many examples of its unit before it as the schema allows | bounded | a slot of zeros, no label | an example |
   /// | another number of fields, invalid UTF-8, a value not allowed, no id or unit | rejected | a slot of zeros, no label | nothing |
   ///
   /// - Parameters:
-  ///   - tables: CSV files, each with a header; rows are counted on from one to the next.
+  ///   - tables: CSV files, each with a header, plain or compressed by gzip or zstd; `-` is standard
+  ///     input. Rows are counted on from one to the next.
   ///   - schema: The declared facts.
   ///   - options: How to read, split and check.
-  ///   - onMessage: Gets lines for the operator.
-  ///   - onProgress: Called about once per MiB; what it throws ends the preparation.
+  ///   - onMessage: Gets lines for the operator, by one thread at a time.
+  ///   - onProgress: Called about once per MiB, by one thread at a time; what it throws ends the
+  ///     preparation.
   /// - Returns: The dataset, and what was found, which is for the operator only.
   /// - Throws: ``FileError`` where a table cannot be read or the rejects file not be written.
   ///   ``DataError`` at the first rejected row where there are more than
@@ -33,17 +36,88 @@ extension Dataset {
     onMessage: (String) -> Void = { _ in },
     onProgress: (PrepareProgress) throws -> Void = { _ in }
   ) throws -> (dataset: Dataset, report: PrepareReport) {
+    let context = PreparationContext(tables, schema, options)
+    let sink = DatasetSink(schema, overflowPath: nil)
+    return try context.run(into: sink, onMessage, onProgress) { engine in
+      (try sink.dataset(engine.provenance), engine.report)
+    }
+  }
+
+  /// Reads tables into a dataset file, in bounded memory.
+  ///
+  /// The file is the one that ``prepare(tables:schema:options:onMessage:onProgress:)`` and
+  /// ``write(to:overwrite:)`` make together, byte for byte, but its rows are never all in memory, so
+  /// that a table may be of any length, and come through a pipe.
+  ///
+  /// - Parameters:
+  ///   - tables: As there.
+  ///   - schema: The declared facts.
+  ///   - path: The file to make; with several shards, what ``DatasetShard/path(_:index:count:)`` makes
+  ///     their names from.
+  ///   - shards: How many files the rows are spread over; 1 makes a whole dataset.
+  ///   - options: How to read, split and check; ``PrepareOptions/overwrite`` holds for the file too.
+  ///   - onMessage: As there.
+  ///   - onProgress: As there.
+  /// - Returns: What was found, which is for the operator only.
+  /// - Throws: As there, and ``FileError`` where the file cannot be made; nothing is left behind then.
+  /// - Complexity: O(bytes) time; memory for a few chunks on each thread and 16 MiB of rows.
+  public static func prepare(
+    tables: [String], schema: Schema, to path: String, shards: Int = 1,
+    options: PrepareOptions = .init(), onMessage: (String) -> Void = { _ in },
+    onProgress: (PrepareProgress) throws -> Void = { _ in }
+  ) throws -> PrepareReport {
+    guard shards >= 1, shards <= 99_999 else {
+      throw DataError(.invalidOption, "shards is \(shards); it must be from 1 to 99999")
+    }
+    // Before the provenance is written, which has no place for a fraction that is no number.
     try options.check()
-    return try withoutActuallyEscaping(onMessage) { onMessage in
-      try withoutActuallyEscaping(onProgress) { onProgress in
-        let context = PreparationContext(
-          tables: tables, schema: schema, options: options, onMessage: onMessage,
-          onProgress: onProgress)
-        return switch DatasetFormat.featureType(of: schema) {
-        case .u8: try TablePreparation<UInt8>(context).run()
-        default: try TablePreparation<Float>(context).run()
-        }
+    let context = PreparationContext(tables, schema, options)
+    guard shards == 1 else {
+      let sink = try DatasetShardSink(
+        path: path, count: shards, overwrite: options.overwrite, schema)
+      return try context.run(into: sink, onMessage, onProgress) { engine in
+        try sink.commit(engine.provenance)
+        return engine.report
       }
+    }
+    let sink = try DatasetFileSink(
+      path: path, overwrite: options.overwrite, schema, context.provenance())
+    return try context.run(into: sink, onMessage, onProgress) { engine in
+      try sink.commit(engine.provenance)
+      return engine.report
+    }
+  }
+
+  /// Reads tables and hands on the rows that are kept, as text.
+  ///
+  /// The columns are those that the schema declares and does not ignore, in its order, the label among
+  /// them; a missing value is the declared `impute` text, or empty where a column only indicates it.
+  /// Rows of both splits come, in the order of the tables. The names of the columns come first, unless
+  /// ``PrepareOptions/columns`` says that the tables have none.
+  ///
+  /// What is handed on is not what a guarantee can be stated for: rows are gone from it, so its length
+  /// depends on cells.
+  ///
+  /// - Parameters:
+  ///   - tables: As ``prepare(tables:schema:options:onMessage:onProgress:)`` takes them.
+  ///   - schema: The declared facts.
+  ///   - options: How to read and check.
+  ///   - onMessage: As there.
+  ///   - onProgress: As there.
+  ///   - write: Gets pieces of text in order, by one thread at a time.
+  /// - Returns: What was found, which is for the operator only; its splits are empty.
+  /// - Throws: What reading throws, and what `write` throws.
+  public static func clean(
+    tables: [String], schema: Schema, options: PrepareOptions = .init(),
+    onMessage: (String) -> Void = { _ in },
+    onProgress: (PrepareProgress) throws -> Void = { _ in },
+    write: ([UInt8]) throws -> Void
+  ) throws -> PrepareReport {
+    var context = PreparationContext(tables, schema, options)
+    context.needsExamples = false
+    return try withoutActuallyEscaping(write) { write in
+      let sink = CleanedSink(schema, hasHeader: options.columns == nil, write: write)
+      return try context.run(into: sink, onMessage, onProgress) { $0.report }
     }
   }
 }
@@ -53,243 +127,70 @@ struct PreparationContext {
   let tables: [String]
   let schema: Schema
   let options: PrepareOptions
-  let onMessage: (String) -> Void
-  let onProgress: (PrepareProgress) throws -> Void
-}
+  /// Whether training examples of several classes must come out.
+  var needsExamples = true
+  private(set) var onMessage: (String) -> Void = { _ in }
+  private(set) var onProgress: (PrepareProgress) throws -> Void = { _ in }
 
-/// One run over the tables, with features stored as `Element`.
-private final class TablePreparation<Element: FeatureElement> {
-  private let context: PreparationContext
-  private let trainFeatures: RowStore<Element>
-  private let testFeatures: RowStore<Element>
-  private var trainLabels: LabelStore
-  private var testLabels: LabelStore
-  private var split: RowSplit
-  private var rejects: RejectsFile?
-  private var totalBytes: Int?
-  private var inputs: [Provenance.Input] = []
-  private var bytesRead = 0
-  private var rowsRead = 0
-  private var rowsMissing = 0
-  private var rowsRejected = 0
-  private var trainExamples = 0
-  private var firstFault: DataError?
-  private var classes = ClassWatch()
-
-  init(_ context: PreparationContext) {
-    self.context = context
-    let features = context.schema.features
-    trainFeatures = RowStore(features: features)
-    testFeatures = RowStore(features: features)
-    let labelType = DatasetFormat.labelType(of: context.schema)
-    trainLabels = LabelStore(labelType)
-    testLabels = LabelStore(labelType)
-    split = RowSplit(key: context.options.splitKey, testFraction: context.options.testFraction)
+  init(_ tables: [String], _ schema: Schema, _ options: PrepareOptions) {
+    self.tables = tables
+    self.schema = schema
+    self.options = options
   }
 
-  func run() throws -> (dataset: Dataset, report: PrepareReport) {
-    let start = ContinuousClock.now
-    try checkInputs()
-    for table in context.tables { try read(table) }
-    if let rejects = rejects.take() { try rejects.commit() }
-    if rowsRejected > context.options.maxRejected, let firstFault { throw firstFault }
-    try checkClasses()
-    let dataset = try makeDataset()
-    return (dataset, report(seconds: (ContinuousClock.now - start) / .seconds(1)))
-  }
-
-  private func checkInputs() throws {
-    guard !context.tables.isEmpty else {
-      throw DataError(.invalidOption, "no table is named; name at least one")
-    }
-    var total: Int? = 0
-    for table in context.tables {
-      let size = try InputFile.size(ofFileAt: table)
-      total = total.flatMap { sum in size.map { sum + $0 } }
-    }
-    totalBytes = total
-    if let path = context.options.rejects {
-      rejects = try RejectsFile(path: path, overwrite: context.options.overwrite)
-    }
-  }
-
-  private func read(_ table: String) throws {
-    let reader = try CSVReader(
-      path: table, delimiter: context.options.delimiter, chunkSize: context.options.chunkSize)
-    let header = try TableHeader(
-      reader, schema: context.schema, purpose: .preparation, onMessage: context.onMessage)
-    let encoder = RowEncoder(schema: context.schema, header: header, withLabel: true)
-    let splitField = context.schema.splitColumn.flatMap(header.field)
-    let identifiers = [context.schema.unit, context.schema.id].compactMap { $0 }
-      .compactMap(header.field)
-    let firstRow = rowsRead
-    var reported = 0
-    while try reader.next() {
-      if reader.bytesRead != reported {
-        reported = reader.bytesRead
-        try context.onProgress(
-          .init(bytesRead: bytesRead + reported, totalBytes: totalBytes, rowsRead: rowsRead))
-      }
-      let isTest = isTest(reader, encoder, splitField)
-      rowsRead += 1
-      if let fault = add(reader, encoder, identifiers, isTest: isTest) {
-        try reject(fault, header, reader)
-      }
-    }
-    guard rowsRead > firstRow else {
-      throw DataError(
-        .noRows, "the table has a header and no rows; add rows",
-        at: .init(file: table, line: 1, column: 1))
-    }
-    bytesRead += reader.bytesRead
-    inputs.append(.init(name: table.baseName, bytes: reader.bytesRead))
-    try context.onProgress(
-      .init(bytesRead: bytesRead, totalBytes: totalBytes, rowsRead: rowsRead))
-  }
-
-  /// The split of the current row: by its unit where that can be read, else by its ordinal.
-  private func isTest(_ reader: CSVReader, _ encoder: RowEncoder, _ field: Int?) -> Bool {
-    if let field, field < reader.fieldCount {
-      let bytes = unsafe reader.trimmedField(field)
-      if unsafe !encoder.isMissing(bytes), unsafe bytes.isValidUTF8 {
-        return unsafe split.isTest(unit: bytes)
-      }
-    }
-    return split.isTest(ordinal: rowsRead)
-  }
-
-  /// Encodes the current row into its split.
+  /// Runs the engine.
   ///
-  /// Returns why it is rejected, or nil.
-  private func add(
-    _ reader: CSVReader, _ encoder: RowEncoder, _ identifiers: [Int], isTest: Bool
-  ) -> RowFault? {
-    let store = isTest ? testFeatures : trainFeatures
-    let row = unsafe store.appendZeros()
-    var label = 0.0
-    var encoding: RowEncoding
-    if let fault = encoder.wholeRowFault(reader) {
-      encoding = .rejected(fault)
-    } else if let field = missingIdentifier(reader, encoder, identifiers) {
-      encoding = .rejected(RowFault(reason: .missingIdentifier, field: field))
-    } else {
-      encoding = unsafe encoder.encode(reader, into: row, label: &label)
-    }
-    switch encoding {
-    case .kept:
-      keep(label, isTest: isTest)
-      return nil
-    case .missing:
-      rowsMissing += 1
-      leaveOut(store, isTest: isTest)
-      return nil
-    case .rejected(let fault):
-      leaveOut(store, isTest: isTest)
-      return fault
-    }
-  }
-
-  private func missingIdentifier(
-    _ reader: CSVReader, _ encoder: RowEncoder, _ identifiers: [Int]
-  ) -> Int? {
-    identifiers.first { unsafe encoder.isMissing(reader.trimmedField($0)) }
-  }
-
-  private func keep(_ label: Double, isTest: Bool) {
-    if isTest {
-      testLabels.append(label)
-    } else {
-      trainLabels.append(label)
-      trainExamples += 1
-      classes.see(label)
-    }
-  }
-
-  /// The row contributes nothing; in the training split its slot stays.
-  private func leaveOut(_ store: RowStore<Element>, isTest: Bool) {
-    if isTest {
-      store.removeLast()
-    } else {
-      store.clearLast()
-      trainLabels.append(nil)
-    }
-  }
-
-  private func reject(_ fault: RowFault, _ header: TableHeader, _ reader: CSVReader) throws {
-    rowsRejected += 1
-    let error = firstFault ?? fault.error(header, reader)
-    firstFault = error
-    try rejects?.write(fault, header, reader)
-    // With a rejects file the reading goes on, so that it lists every such row.
-    if rowsRejected > context.options.maxRejected, context.options.rejects == nil { throw error }
-  }
-
-  private func checkClasses() throws(DataError) {
-    let schema = context.schema
-    let place = context.tables.first.map { DataError.Location(file: $0) }
-    guard trainExamples > 0 else {
-      throw DataError(
-        .degenerateLabel,
-        "no training row has every value it needs; impute missing values or lower the test fraction",
-        at: place)
-    }
-    if case .numeric = schema.labelKind { return }
-    guard classes.areSeveral else {
-      throw DataError(
-        .degenerateLabel,
-        "the label \"\(schema.label)\" has one class only in the training rows;"
-          + " add rows of another class or choose another label",
-        at: place)
-    }
-  }
-
-  private func makeDataset() throws -> Dataset {
-    let layout = try DatasetFormat.layout(
-      schema: context.schema, provenance: provenance, trainRows: trainFeatures.count,
-      testRows: testFeatures.count)
-    let bytes = unsafe MappedBytes(count: layout.byteCount) { memory in
-      unsafe memory.copyBytes(from: layout.header)
-      for tensor in layout.tensors {
-        let target = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[tensor.range])
-        switch tensor.name {
-        case "x_train": unsafe trainFeatures.copy(to: target)
-        case "x_test": unsafe testFeatures.copy(to: target)
-        case "y_train": unsafe trainLabels.copy(to: target)
-        default: unsafe testLabels.copy(to: target)
-        }
+  /// - Parameters:
+  ///   - sink: Takes the rows.
+  ///   - onMessage: Gets lines for the operator.
+  ///   - onProgress: Is told how far the engine is.
+  ///   - finish: Makes the result when all went well.
+  /// - Returns: The result.
+  /// - Throws: What reading or `finish` throws.
+  func run<Result>(
+    into sink: any RowSink, _ onMessage: (String) -> Void,
+    _ onProgress: (PrepareProgress) throws -> Void, finish: (TableEngine) throws -> Result
+  ) throws -> Result {
+    try options.check()
+    guard schema.estimatedColumns.isEmpty else { throw PaidImputation.unresolved(schema) }
+    return try withoutActuallyEscaping(onMessage) { onMessage in
+      try withoutActuallyEscaping(onProgress) { onProgress in
+        var context = self
+        context.onMessage = onMessage
+        context.onProgress = onProgress
+        let engine = TableEngine(context, sink)
+        try engine.run()
+        return try finish(engine)
       }
     }
-    return try Dataset(bytes, name: provenance.source)
   }
 
-  private var provenance: Provenance {
+  /// Where the rows come from.
+  ///
+  /// - Parameters:
+  ///   - bytes: The sizes of the tables, where they are known.
+  ///   - rowsRead: Raw rows in all tables.
+  ///   - trainRows: Raw rows in the training split.
+  /// - Returns: The provenance.
+  func provenance(bytes: [Int] = [], rowsRead: Int = 0, trainRows: Int = 0) -> Provenance {
     Provenance(
-      source: context.options.source ?? context.tables.first?.sourceName ?? "",
-      inputs: inputs, rowsRead: rowsRead, splitKey: context.options.splitKey,
-      testFraction: context.options.testFraction, trainRows: trainFeatures.count,
-      featureNames: context.schema.featureNames, fastdpVersion: Version.current)
-  }
-
-  private func report(seconds: Double) -> PrepareReport {
-    PrepareReport(
-      rowsRead: rowsRead, rowsKept: rowsRead - rowsMissing - rowsRejected,
-      rowsMissing: rowsMissing, rowsRejected: rowsRejected, trainRows: trainFeatures.count,
-      trainExamples: trainExamples, testExamples: testFeatures.count,
-      features: context.schema.features, bytesRead: bytesRead, seconds: seconds)
+      source: options.sourceName(of: tables),
+      inputs: tables.enumerated().map { index, table in
+        .init(name: table.tableName.baseName, bytes: index < bytes.count ? bytes[index] : 0)
+      },
+      rowsRead: rowsRead, splitKey: options.splitKey, testFraction: options.testFraction,
+      trainRows: trainRows, featureNames: schema.featureNames, fastdpVersion: Version.current,
+      imputation: options.imputation)
   }
 }
 
-/// Whether labels of more than one class were seen.
-private struct ClassWatch {
-  private var first: Double?
-  private(set) var areSeveral = false
-
-  mutating func see(_ label: Double) {
-    if let first {
-      areSeveral = areSeveral || label != first
-    } else {
-      first = label
-    }
+extension PrepareOptions {
+  /// The name of the source of tables: the one that is set, or the first table's.
+  ///
+  /// - Parameter tables: Paths.
+  /// - Returns: The name that privacy charges are accounted under.
+  public func sourceName(of tables: [String]) -> String {
+    source ?? tables.first?.tableName.sourceName ?? ""
   }
 }
 

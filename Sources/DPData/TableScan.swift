@@ -1,7 +1,7 @@
 /// Reads a table row by row into features, for a model to predict from.
 ///
 /// Only the columns that make features are needed; label, id, unit and ignored columns may be
-/// absent. Every record gives one outcome, in order.
+/// absent. Conditions are part of the features: what they compare must be there. Every record gives one outcome, in order.
 public final class TableScan {
   /// What became of a row.
   public enum Outcome: Sendable {
@@ -9,6 +9,8 @@ public final class TableScan {
     case features
     /// A value is missing whose column drops such rows.
     case missing
+    /// The schema's condition on rows does not hold.
+    case filtered
     /// The row has a value or a form that the schema does not allow; the error names the place.
     case rejected(DataError)
   }
@@ -29,15 +31,16 @@ public final class TableScan {
   /// - Parameters:
   ///   - table: A CSV file with a header.
   ///   - schema: The declared facts.
-  ///   - delimiter: The byte between fields.
+  ///   - delimiter: The byte between fields; nil goes by the table's name.
   ///   - onMessage: Gets one line where columns are ignored that the schema does not name.
   /// - Throws: ``FileError``; ``DataError`` `emptyFile`, `invalidText`, `missingColumn`,
   ///   `duplicateColumn` or `unclosedQuote`.
   public init(
-    table: String, schema: Schema, delimiter: UInt8 = UInt8(ascii: ","),
+    table: String, schema: Schema, delimiter: UInt8? = nil,
     onMessage: (String) -> Void = { _ in }
   ) throws {
-    reader = try CSVReader(path: table, delimiter: delimiter)
+    reader = try CSVReader(
+      path: table, delimiter: table.delimiter(given: delimiter))
     header = try TableHeader(reader, schema: schema, purpose: .prediction, onMessage: onMessage)
     encoder = RowEncoder(schema: schema, header: header, withLabel: false)
     features = schema.features
@@ -55,23 +58,25 @@ public final class TableScan {
     precondition(row.count == features, "the row has \(row.count) places, \(features) are needed")
     guard try reader.next() else { return nil }
     row.update(repeating: 0)
-    if let fault = encoder.wholeRowFault(reader) {
-      return .rejected(fault.error(header, reader))
+    let record = reader.record
+    if let fault = encoder.wholeRowFault(record) {
+      return .rejected(RejectedRow(fault, in: record).error(header))
     }
     // SAFETY: the span has `features` elements, and exclusive access to it lasts through the call.
     let encoding = unsafe row.withUnsafeMutableBufferPointer { buffer -> RowEncoding in
       guard let base = buffer.baseAddress else { preconditionFailure("a schema has features") }
       var label = 0.0
-      return unsafe encoder.encode(reader, into: base, label: &label)
+      return unsafe encoder.encode(record, into: base, label: &label)
     }
     switch encoding {
     case .kept: return .features
     case .missing:
       row.update(repeating: 0)
       return .missing
+    case .filtered: return .filtered
     case .rejected(let fault):
       row.update(repeating: 0)
-      return .rejected(fault.error(header, reader))
+      return .rejected(RejectedRow(fault, in: record).error(header))
     }
   }
 }

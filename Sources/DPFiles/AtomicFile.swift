@@ -97,6 +97,55 @@ package struct AtomicFile: ~Copyable {
     unsafe try writeAll(bytes)
   }
 
+  /// Removes a file that was made in vain; nothing happens where that fails.
+  ///
+  /// - Parameter path: The file.
+  package static func remove(_ path: String) { _ = unsafe unlink(path) }
+
+  /// Writes bytes at a place; for files that are not written by appending.
+  ///
+  /// Threads may write to different places at once.
+  ///
+  /// - Parameters:
+  ///   - bytes: May be empty; must stay readable through the call.
+  ///   - offset: From the file's beginning; a gap that is never written holds zeros.
+  /// - Throws: ``FileError`` `inputOutput`, for a full device too.
+  @unsafe package func write(
+    _ bytes: UnsafeRawBufferPointer, at offset: Int
+  ) throws(FileError) {
+    var done = 0
+    while done < bytes.count {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let count = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      guard count >= 0 else {
+        if errno == EINTR { continue }
+        throw .writing(path, number: errno)
+      }
+      done += count
+    }
+  }
+
+  /// Reads back what was written at a place.
+  ///
+  /// - Parameters:
+  ///   - target: Gets as many bytes as it has.
+  ///   - offset: From the file's beginning.
+  /// - Throws: ``FileError`` `inputOutput`, also where the file ends before.
+  @unsafe package func read(
+    into target: UnsafeMutableRawBufferPointer, at offset: Int
+  ) throws(FileError) {
+    var done = 0
+    while done < target.count {
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[done...])
+      let count = unsafe pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      guard count > 0 else {
+        if count < 0, errno == EINTR { continue }
+        throw .reading(path, number: count < 0 ? errno : EIO)
+      }
+      done += count
+    }
+  }
+
   /// Gives the file its name, durably.
   ///
   /// Nothing is left under any name when this throws, except an older file, untouched.
@@ -187,7 +236,7 @@ package struct AtomicFile: ~Copyable {
     var descriptor = namelessFiles ? openNameless(in: folder) : -1
     if descriptor < 0 {
       let partial = hiddenPath(folder, name)
-      descriptor = unsafe systemOpen(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)
+      descriptor = unsafe systemOpen(partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
       guard descriptor >= 0 else { throw .creating(path, number: errno) }
       hidden = partial
     }
@@ -234,7 +283,7 @@ package struct AtomicFile: ~Copyable {
     // Linux's O_TMPFILE: a macro of macros, which Swift does not import.
     let nameless = 0o20_000_000 | O_DIRECTORY
     guard unsafe access("/proc/self/fd", X_OK) == 0 else { return -1 }
-    return unsafe systemOpen(folder, O_WRONLY | nameless | O_CLOEXEC)
+    return unsafe systemOpen(folder, O_RDWR | nameless | O_CLOEXEC)
     #else
     return -1
     #endif

@@ -41,6 +41,19 @@ package struct InputFile: ~Copyable {
     isRegular = kind == S_IFREG
   }
 
+  /// Opens standard input.
+  ///
+  /// - Parameter name: What messages call it.
+  /// - Throws: ``FileError`` `cannotRead` where it is closed.
+  package init(standardInputAs name: String) throws(FileError) {
+    let descriptor = dup(STDIN_FILENO)
+    guard descriptor >= 0 else { throw .opening(name, number: errno) }
+    path = name
+    self.descriptor = descriptor
+    size = 0
+    isRegular = false
+  }
+
   deinit { close(descriptor) }
 
   /// The size of a file, without opening it.

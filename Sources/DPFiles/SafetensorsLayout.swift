@@ -37,8 +37,13 @@ package struct SafetensorsLayout: Sendable {
   /// - Parameters:
   ///   - requests: Names must differ; a broken promise traps.
   ///   - metadata: Strings for `__metadata__`.
+  ///   - headerByteCount: How long ``header`` is to be at least, a multiple of 8: a file whose tensors
+  ///     are written before their sizes are known keeps room for its header.
   /// - Complexity: O(tensors log tensors + metadata).
-  package init(_ requests: [Request], metadata: [String: String]) {
+  package init(
+    _ requests: [Request], metadata: [String: String], headerByteCount: Int = 0
+  ) {
+    precondition(headerByteCount % 8 == 0, "\(headerByteCount) bytes for a header")
     precondition(
       Set(requests.map(\.name)).count == requests.count, "two tensors have the same name")
     // Sorted is stable here by the second key: the order of the requests.
@@ -61,7 +66,7 @@ package struct SafetensorsLayout: Sendable {
       placed.append((request, offset..<offset + size))
       offset += size
     }
-    let header = Self.header(index)
+    let header = Self.header(index, byteCount: headerByteCount)
     self.header = header
     byteCount = header.count + offset
     tensors = placed.map { request, range in
@@ -71,13 +76,13 @@ package struct SafetensorsLayout: Sendable {
     }
   }
 
-  private static func header(_ index: SafetensorsIndex) -> [UInt8] {
+  private static func header(_ index: SafetensorsIndex, byteCount: Int) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     guard var json = try? Array(encoder.encode(index)) else {
       preconditionFailure("a header of strings and integers cannot be encoded")
     }
-    while json.count % 8 != 0 { json.append(UInt8(ascii: " ")) }
+    while json.count % 8 != 0 || json.count + 8 < byteCount { json.append(UInt8(ascii: " ")) }
     let length = UInt64(json.count)
     return (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + json
   }

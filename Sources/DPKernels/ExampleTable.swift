@@ -41,7 +41,7 @@ internal import CDPKernels
   let features: Features
   let labels: Labels
   /// Keeps the memory alive.
-  private let owner: AnyObject
+  let owner: AnyObject
 
   /// Describes memory that holds a table.
   ///

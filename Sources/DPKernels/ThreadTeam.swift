@@ -11,7 +11,8 @@ internal import Darwin
 ///
 /// A job takes a microsecond to begin while the threads still wait for it actively, which they do for
 /// about 50 µs after a job; then they sleep, and it takes ten times as long. The thread that asks for a
-/// job works too. Pieces are handed out one by one, so that a slow thread holds up nobody.
+/// job works too. Pieces are handed out one by one, so that a slow thread holds up nobody, and a job ends
+/// when its pieces are done, whether or not all threads have woken up for it.
 @safe package final class ThreadTeam: Sendable {
   /// The number of threads, the asking one included.
   package let threads: Int
@@ -25,11 +26,12 @@ internal import Darwin
     /// Counts jobs; changes when there is a new one.
     let job = Atomic<Int>(0)
     let nextPiece = Atomic<Int>(0)
-    /// Threads that have not seen the end of the job.
-    let working = Atomic<Int>(0)
+    /// Whether threads may join the job, and how many of them work on it.
+    let joined = Atomic<Int>(0)
+    private static let isOpen = 1 << 32
     let sleeping = Atomic<Int>(0)
     let isOver = Atomic<Bool>(false)
-    /// Set before `job` changes, read after.
+    /// Set before a job is opened, read by those who have joined it.
     var pieces = 0
     var body: ((Int, Int) -> Void)?
     /// Rounds of waiting actively: none where threads outnumber processors.
@@ -73,6 +75,32 @@ internal import Darwin
       }
     }
 
+    /// Lets threads join the job that was set.
+    func open() { joined.store(Shared.isOpen, ordering: .releasing) }
+
+    /// Joins the job unless it is closed.
+    func join() -> Bool {
+      var state = joined.load(ordering: .relaxed)
+      while state & Shared.isOpen != 0 {
+        let (done, now) = joined.weakCompareExchange(
+          expected: state, desired: state + 1, successOrdering: .acquiring,
+          failureOrdering: .relaxed)
+        if done { return true }
+        state = now
+      }
+      return false
+    }
+
+    /// Lets nobody join any more, and waits for those that have.
+    func close() {
+      joined.bitwiseAnd(~Shared.isOpen, ordering: .relaxed)
+      var rounds = 0
+      while joined.load(ordering: .acquiring) > 0 {
+        rounds += 1
+        if rounds < patience { cdp_pause() } else { sched_yield() }
+      }
+    }
+
     /// Tells all threads that there is a job.
     func announce() {
       job.add(1, ordering: .sequentiallyConsistent)
@@ -97,8 +125,9 @@ internal import Darwin
       while true {
         last = nextJob(after: last)
         if isOver.load(ordering: .acquiring) { return }
+        guard join() else { continue }
         work(thread: thread)
-        working.subtract(1, ordering: .releasing)
+        joined.subtract(1, ordering: .releasing)
       }
     }
   }
@@ -185,14 +214,10 @@ internal import Darwin
       shared.body = body
       shared.pieces = pieces
       shared.nextPiece.store(0, ordering: .relaxed)
-      shared.working.store(threads - 1, ordering: .relaxed)
+      shared.open()
       shared.announce()
       shared.work(thread: 0)
-      var rounds = 0
-      while shared.working.load(ordering: .acquiring) > 0 {
-        rounds += 1
-        if rounds < shared.patience { cdp_pause() } else { sched_yield() }
-      }
+      shared.close()
       shared.body = nil
     }
   }

@@ -16,15 +16,7 @@ let slackUnits = Int(CDP_SLACK)
 ///
 /// With ``Numerics/fast`` variants differ in the last places, as fused products are not rounded; with
 /// ``Numerics/canonical`` all give the same bits.
-package struct TileKernels: Sendable {
-  /// How sums are rounded.
-  package enum Numerics: String, Hashable, Sendable, Codable, CaseIterable {
-    /// A tile's sum in Float, then to the grid.
-    case fast
-    /// Every example's contribution to the grid, by itself: any cut into tiles gives the same bits.
-    case canonical
-  }
-
+@safe package struct TileKernels: @unchecked Sendable {
   /// What a product does to its sums before it stores them.
   package enum Epilogue: Sendable {
     /// z
@@ -53,13 +45,15 @@ package struct TileKernels: Sendable {
   package let name: String
   /// How sums are rounded.
   package let numerics: Numerics
-  private let variant: Int32
+  /// Constant memory of the program.
+  @unsafe private let table: UnsafePointer<cdp_tile_kernels>
 
   private init?(variant: Int32, numerics: Numerics) {
-    guard unsafe cdp_tile_kernels_variant(variant, numerics == .canonical ? 1 : 0) != nil,
+    let canonical: Int32 = numerics == .canonical ? 1 : 0
+    guard let table = unsafe cdp_tile_kernels_variant(variant, canonical),
       let name = unsafe cdp_instruction_set_name(variant)
     else { return nil }
-    self.variant = variant
+    unsafe self.table = table
     self.numerics = numerics
     self.name = unsafe String(cString: name)
   }
@@ -75,11 +69,7 @@ package struct TileKernels: Sendable {
     return last
   }
 
-  @unsafe private var functions: cdp_tile_kernels {
-    let found = unsafe cdp_tile_kernels_variant(variant, numerics == .canonical ? 1 : 0)
-    guard let found = unsafe found else { preconditionFailure("variant \(name) is gone") }
-    return unsafe found.pointee
-  }
+  @unsafe private var functions: cdp_tile_kernels { unsafe table.pointee }
 
   // MARK: Gathering
 
@@ -241,6 +231,8 @@ package struct TileKernels: Sendable {
   ///   - activations: a, finite, with a unit of ones.
   ///   - panels: How many panels of both.
   ///   - unitsPerOne: A power of two, or nil to add the Float sums as they are.
+  ///   - largest: No element of d aᵀ is larger in size; infinity where that is not known. What canonical
+  ///     loops give does not depend on it, their speed does.
   ///   - sum: The running sum, in units; `[outputs, inputs]` of it at `weights`, row-major, and
   ///     `[outputs]` at `biases`.
   ///   - weights: Where the sum of d aᵀ begins.
@@ -248,7 +240,8 @@ package struct TileKernels: Sendable {
   /// - Complexity: O(inputs · outputs · examples), no allocation.
   package func addOuterProducts(
     _ gradients: Panels, _ activations: Panels, panels: Int, unitsPerOne: Double?,
-    to sum: inout MutableSpan<Double>, weightsAt weights: Int, biasesAt biases: Int
+    largest: Double = .infinity, to sum: inout MutableSpan<Double>, weightsAt weights: Int,
+    biasesAt biases: Int
   ) {
     let size = gradients.units * activations.units
     precondition(
@@ -272,6 +265,7 @@ package struct TileKernels: Sendable {
       unsafe call.scale = unitsPerOne ?? 1
       // x + shift − shift rounds to the nearest integer, ties to even, while |x| < 2⁵¹.
       unsafe call.shift = unitsPerOne == nil ? 0 : 0x1.8p52
+      unsafe call.largest = largest
       unsafe call.weights = start + weights
       unsafe call.biases = start + biases
       unsafe functions.outer(&call)

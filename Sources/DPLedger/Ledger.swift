@@ -355,12 +355,13 @@ package final class Ledger {
       try db.execute(
         sql: """
           INSERT INTO plans
-          (source, name, sampling_rate, sigma_effective, steps, accountant, registered)
-          VALUES (?, ?, ?, ?, ?, ?, ?)
+          (source, name, sampling_rate, sigma_effective, steps, accountant, registered, group_size)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
           """,
         arguments: [
           source.id, name, steps.mechanism.samplingRate.value,
           steps.mechanism.noiseMultiplier.value, steps.count, accountant.name, Ledger.now(),
+          steps.mechanism.storedGroupSize,
         ])
       try HashChain.append("plans", db.lastInsertedRowID, db)
       return epsilon
@@ -459,9 +460,7 @@ package final class Ledger {
     try Row.fetchAll(
       db, sql: "SELECT * FROM plans WHERE source = ? ORDER BY id", arguments: [source.id]
     ).map { row in
-      let mechanism = try PoissonSubsampledGaussian(
-        samplingRate: row["sampling_rate"], noiseMultiplier: row["sigma_effective"],
-        relation: source.relation)
+      let mechanism = try PoissonSubsampledGaussian(row, relation: source.relation)
       return LedgerPlan(
         id: row["id"], name: row["name"],
         steps: try ComposedSteps(of: mechanism, count: row["steps"]))

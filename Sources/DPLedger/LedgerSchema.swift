@@ -7,12 +7,13 @@ internal import GRDB
 /// | 1 | sources, budgets, runs, charges, the chain; one rule, the Rényi filter |
 /// | 2 | plans that are registered in advance, content hashes, rows that cannot be changed |
 /// | 3 | rows that cannot be replaced, and only such as a ledger writes |
+/// | 4 | the number of rows that a step's guarantee is for, where it is more than one |
 ///
 /// Columns that a later version adds to a table may be null and are null in older rows: the chain
 /// leaves nulls out, so that its hashes stay as they are.
 enum LedgerSchema {
   /// The version that this code reads and writes.
-  static let version = 3
+  static let version = 4
   /// What says that an SQLite file is a ledger: "fDP1".
   static let applicationID = 0x6644_5031
 
@@ -157,6 +158,13 @@ enum LedgerSchema {
     CREATE INDEX charges_by_run ON charges (run);
 
     """ + replaceable.map(unreplaceableTable).joined() + rules.map(ruledTable).joined(),
+    ["charges", "plans"].map { table in
+      """
+      ALTER TABLE \(table) ADD COLUMN group_size INTEGER CHECK (group_size IS NULL
+        OR typeof(group_size) = 'integer' AND group_size BETWEEN 2 AND 1000);
+
+      """
+    }.joined(),
   ]
 
   /// The largest number of steps that a charge or a plan may reach: no sum of them overflows.

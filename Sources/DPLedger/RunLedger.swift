@@ -121,13 +121,15 @@ package final class RunLedger: PrivacyLedger {
     guard let registered = plan?.steps.mechanism else { return }
     // More noise at the same rate costs no more: the released sum, with noise added to it.
     guard mechanism.samplingRate == registered.samplingRate,
+      mechanism.groupSize == registered.groupSize,
       mechanism.noiseMultiplier.value >= registered.noiseMultiplier.value
     else {
       throw LedgerError(
         .invalidRequest,
         "plan '\(plan?.name ?? "")' is for q = \(registered.samplingRate.value) and effective sigma "
           + "of at least \(registered.noiseMultiplier.value), not q = "
-          + "\(mechanism.samplingRate.value) and \(mechanism.noiseMultiplier.value); run what was "
+          + "\(mechanism.samplingRate.value) and \(mechanism.noiseMultiplier.value), each for as many "
+          + "rows of a unit (\(registered.groupSize), not \(mechanism.groupSize)); run what was "
           + "registered")
     }
   }
@@ -171,12 +173,13 @@ package final class RunLedger: PrivacyLedger {
     try db.execute(
       sql: """
         INSERT INTO charges
-        (run, kind, first_step, end_step, sampling_rate, sigma_effective, relation, time)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        (run, kind, first_step, end_step, sampling_rate, sigma_effective, relation, time, group_size)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
       arguments: [
         run, kind, steps.lowerBound, steps.upperBound, mechanism.samplingRate.value,
         mechanism.noiseMultiplier.value, mechanism.relation.rawValue, Ledger.now(),
+        mechanism.storedGroupSize,
       ])
     let id = db.lastInsertedRowID
     let head = try HashChain.append("charges", id, db)

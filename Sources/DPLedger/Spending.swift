@@ -29,9 +29,7 @@ struct Spending {
         WHERE runs.source = ? AND charges.id > ? ORDER BY charges.id
         """, arguments: [source.id, lastRow])
     while let row = try rows.next() {
-      let mechanism = try PoissonSubsampledGaussian(
-        samplingRate: row["sampling_rate"], noiseMultiplier: row["sigma_effective"],
-        relation: source.relation)
+      let mechanism = try PoissonSubsampledGaussian(row, relation: source.relation)
       let first: Int = row["first_step"]
       let end: Int = row["end_step"]
       let kind: String = row["kind"]
@@ -51,8 +49,8 @@ struct Spending {
   var composition: [ComposedSteps] {
     steps.filter { $0.value > 0 }
       .sorted {
-        ($0.key.samplingRate.value, $0.key.noiseMultiplier.value)
-          < ($1.key.samplingRate.value, $1.key.noiseMultiplier.value)
+        ($0.key.samplingRate.value, $0.key.noiseMultiplier.value, $0.key.groupSize)
+          < ($1.key.samplingRate.value, $1.key.noiseMultiplier.value, $1.key.groupSize)
       }
       .compactMap { try? ComposedSteps(of: $0.key, count: $0.value) }
   }
@@ -77,4 +75,16 @@ struct Spending {
     }
     return sum
   }
+}
+
+extension PoissonSubsampledGaussian {
+  /// The mechanism of a row of charges or plans.
+  init(_ row: Row, relation: NeighbouringRelation) throws {
+    try self.init(
+      samplingRate: row["sampling_rate"], noiseMultiplier: row["sigma_effective"],
+      relation: relation, groupSize: row["group_size"] ?? 1)
+  }
+
+  /// What a row of charges or plans holds: nothing for single rows, as before there were groups.
+  var storedGroupSize: Int? { groupSize > 1 ? groupSize : nil }
 }

@@ -48,21 +48,25 @@ extension RecordSampler {
 /// | 1/4 ≤ q < 1 | a 32-bit comparison for each record | O(n) |
 /// | q = 1 | every record | O(n) |
 ///
-/// No record's probability, given everything drawn before it, exceeds q, so accounting at q is
-/// rigorous (the loss is monotone in q). For comparisons it is ⌊q·2³²⌋·2⁻³². For skips, with
-/// S(j) the probability that a skip is at least j:
+/// No record's probability, given what happens to all others, before it and after, exceeds q, so
+/// accounting at q is rigorous (the loss is monotone in q). For comparisons it is ⌊q·2³²⌋·2⁻³². For
+/// skips, with S(j) the probability that a skip is at least j:
 ///
 /// * A skip is at least j where a uniform u = (w + 1)·2⁻⁶⁴ has −ln u computed, divided by λ and
 ///   rounded to be at least j. While λj ≤ 8 that is off by at most ε = 2⁻⁴⁷
 ///   (``GeometricWalk/error``), so it contains u ≤ exp(−λj − ε) and is contained in
-///   u ≤ exp(−λj + ε), and S(j) is at least exp(−λj − ε) − 2⁻⁶⁴ and at most exp(−λj + ε).
-/// * A record that the walk has come to, j records after the last that was drawn, is drawn with
-///   probability 1 − S(j+1)/S(j) ≤ 1 − exp(−λ − 2ε) + 2⁻⁶⁴·exp(λj + ε) ≤ 1 − exp(−λ − 2ε) + 2⁻⁵².
-/// * With λ = −ln(1 − (q − 2⁻⁵¹)) − 2ε, rounded down, that is at most q.
-/// * A skip of 8/λ or more is cut and drawn anew, which changes nothing (a geometric skip has no
-///   memory) and keeps λj within 8.
+///   u ≤ exp(−λj + ε), and S(j) is at least exp(−λj − ε) − 2⁻⁶⁴ and at most exp(−λj + ε). In short S(j) = exp(−λj)(1 ± 1.03 ε).
+/// * So a skip is j with probability p(j) = S(j) − S(j+1) = ρ exp(−λj)(1 ± 2.06 ε/ρ), ρ = 1 − exp(−λ).
+/// * A skip of 8/λ or more is cut to L, λL ≤ 8, and drawn anew: a geometric skip has no memory.
+/// * Let a record come j after the last that was drawn or cut, and let the next that is drawn come
+///   k + 1 after it. Given all other records the odds that it is drawn are p(j) F(k) / F(j + k + 1),
+///   where F(D) = S(L)ᶜ p(D − cL), c = ⌊D/L⌋, is the probability of a way of D, or S(L)ᶜ S(D − cL) where
+///   none is drawn before the block's end. The c of the two ways differ by at most 1, since j < L, so
+///   three p and one S at most do not cancel: the odds are at most ρ/(1 − ρ) · (1 + 6.3 ε/ρ + 1.1 ε),
+///   with what is of second order as ρ ≥ 2⁻³⁴, and the probability is at most ρ + 7 ε.
+/// * With λ = −ln(1 − (q − 8 ε)), rounded down, that is at most q.
 ///
-/// The rate is lowered by 2⁻⁴⁵ in all: by a relative 2⁻¹² at the least q, 2⁻³³, and by less than one
+/// The rate is lowered by 2⁻⁴⁴ in all: by a relative 2⁻¹¹ at the least q, 2⁻³³, and by less than one
 /// record in 10⁹ where q is 10⁻⁴ or more.
 public struct PoissonSampler: RecordSampler {
   /// The least rate above 0 that is supported: one record in 2³³.
@@ -149,9 +153,9 @@ public struct PoissonSampler: RecordSampler {
   /// −ln(1 − x) is the sum of xᵏ / k. For x < 1/4 what comes after the 40th term is less than 2⁻⁸⁰ of
   /// it, and roundings are less than 2⁻⁵⁰ of it: three in a term, each damped fourfold by the next.
   package static func rate(of q: Double) -> Double {
-    let x = q - 0x1p-51
+    let x = q - 8 * GeometricWalk.error
     let sum = (1...40).reversed().reduce(0.0) { 1 / Double($1) + x * $0 }
-    return (x * sum - 2 * GeometricWalk.error) * (1 - 0x1p-50)
+    return x * sum * (1 - 0x1p-50)
   }
 
   /// Appends the records of some blocks that take part in a step, in ascending order.

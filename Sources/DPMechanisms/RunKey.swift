@@ -54,6 +54,17 @@ public struct SecureKey: RunKey {
     secret = SymmetricKey(size: .bits256)
   }
 
+  /// The key that another rank of the run drew.
+  ///
+  /// - Parameter bytes: 32 bytes, which the caller clears.
+  package init(_ bytes: [UInt8]) {
+    precondition(bytes.count == 32, "a key of \(bytes.count) bytes")
+    secret = SymmetricKey(data: bytes)
+  }
+
+  /// The key's bytes, to be sent to ranks of the run, encrypted, and cleared.
+  package var bytes: [UInt8] { unsafe secret.withUnsafeBytes { unsafe Array($0) } }
+
   /// True.
   public var isSecret: Bool { true }
 

@@ -94,17 +94,42 @@ package struct ReferenceNetwork {
   /// - Parameters:
   ///   - examples: Features and labels.
   ///   - bound: C, or infinity.
+  ///   - clipping: How gradients are brought to C.
   /// - Returns: d numbers.
   package func clippedSum(
-    _ examples: [(features: [Double], label: Double)], bound: Double
+    _ examples: [(features: [Double], label: Double)], bound: Double, by clipping: Clipping = .flat
   ) -> [Double] {
     var sum = [Double](repeating: 0, count: parameters.count)
     for example in examples {
       let gradient = gradient(example.features, label: example.label)
-      let norm = gradient.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      let factor = norm > bound ? bound / norm : 1
-      for index in sum.indices { sum[index] += factor * gradient[index] }
+      for range in ranges(clipping) {
+        let norm = gradient[range].reduce(0) { $0 + $1 * $1 }.squareRoot()
+        let factor = factor(norm, bound: bound, clipping)
+        for index in range { sum[index] += factor * gradient[index] }
+      }
     }
     return sum
+  }
+
+  /// The parameters that share a factor.
+  private func ranges(_ clipping: Clipping) -> [Range<Int>] {
+    guard clipping == .perLayer else { return [parameters.indices] }
+    // A layer's biases follow its weights, or precede them.
+    return architecture.layers.map {
+      min(
+        $0.weights.lowerBound, $0.biases.lowerBound)..<max(
+          $0.weights.upperBound, $0.biases.upperBound)
+    }
+  }
+
+  private func factor(_ norm: Double, bound: Double, _ clipping: Clipping) -> Double {
+    guard bound.isFinite else { return 1 }
+    switch clipping {
+    case .flat: return norm > bound ? bound / norm : 1
+    case .perLayer:
+      let share = bound / Double(architecture.layers.count).squareRoot()
+      return norm > share ? share / norm : 1
+    case .automatic: return bound / (norm + 0.01)
+    }
   }
 }

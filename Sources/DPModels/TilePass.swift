@@ -5,8 +5,9 @@ package import DPKernels
 /// All memory is allocated once; examples lie in SIMD lanes and never see each other.
 package final class TilePass {
   /// t, the most examples of a tile: as many as keep the rounding of a Float sum within κ ≤ 1e-3 (see
-  /// ``ClippedGradientSum``), so that a sum over lanes is rarely taken.
-  package static let tileExamples = 256
+  /// ``ClippedGradientSum``), so that a sum over lanes is rarely taken; a panel more than 256, so that
+  /// Poisson batches of about a multiple of 256 seldom need another tile for a few rows.
+  package static let tileExamples = 272
 
   /// What one layer takes in and what the loss's gradient is at its output, before activation.
   private struct Layer {
@@ -22,6 +23,8 @@ package final class TilePass {
   private let outputs: Panels
   private let clip: TileClip
   private let kernels: TileKernels
+  /// Whether each layer has factors of its own.
+  private var factorsPerLayer = false
   /// Panels of the tile that is loaded.
   private var panels = 0
 
@@ -200,16 +203,21 @@ package final class TilePass {
 
   // MARK: Clipping
 
-  /// Finds the factor that brings each example's gradient to a norm of at most C, never rounded up.
+  /// Finds the factors that bring each example's gradient to a norm of at most C, never rounded up.
   ///
   /// Norms are taken in Float from the same a and d that the products use; what rounding may have taken
   /// from them is added, and lanes whose squares may have left Float's range count as broken. A square
   /// below Float's normal numbers is off by at most 2⁻¹⁵⁰, so a layer's part of the squared norm by at
-  /// most 2⁻¹⁵⁰ · outputs · (‖a‖² + 1): no more than 2⁻³⁸ C² where that is at most 2¹¹² C² (`reach`).
+  /// most 2⁻¹⁵⁰ · outputs · (‖a‖² + 1): no more than 2⁻³⁸ c² where that is at most 2¹¹² c² (`reach`).
+  /// With c the bound of what shares a factor that is 2⁻³⁸ of a squared norm that needs scaling. With
+  /// ``Clipping/automatic`` c is at most the number that norms are increased by, so that what is lost
+  /// from a norm, 2⁻¹⁹ √L c, is made up for by it.
   ///
-  /// - Parameter clipNorm: C, or nil not to clip.
+  /// - Parameters:
+  ///   - clipNorm: C, or nil not to clip.
+  ///   - clipping: How.
   /// - Returns: What was met.
-  package func clip(to clipNorm: Double?) -> TileClip.Counts {
+  package func clip(to clipNorm: Double?, by clipping: Clipping = .flat) -> TileClip.Counts {
     var slack = 0.0
     for (index, layer) in layers.enumerated() {
       kernels.squaredNorms(of: layer.input, panels: panels, into: clip.inputNorms[index])
@@ -219,33 +227,46 @@ package final class TilePass {
         TileKernels.squareError(units: layer.shape.inputs)
           + TileKernels.squareError(units: layer.shape.outputs))
     }
+    slack = 1 + 1.01 * slack + Double(layers.count + 1) * 0x1p-38
+    guard let clipNorm else {
+      factorsPerLayer = false
+      return clip.apply(
+        kernels, panels: panels, clipNorm: .infinity, slack: slack, reach: .infinity)
+    }
+    factorsPerLayer = clipping.isPerLayer
+    let bound = clipping.bound(clipNorm: clipNorm, layers: layers.count)
+    let scale = clipping.scale(of: bound)
     return clip.apply(
-      kernels, panels: panels, clipNorm: clipNorm ?? .infinity, slack: 1 + 1.01 * slack + 0x1p-37,
-      reach: clipNorm.map { $0 * $0 * 0x1p112 } ?? .infinity)
+      kernels, panels: panels, perLayer: factorsPerLayer, clipNorm: bound,
+      offset: clipping.offset, slack: slack, reach: scale * scale * 0x1p112)
   }
 
-  /// The factor and the norm's usability of one example, after ``clip(to:)``.
-  package func factor(of example: Int) -> Float {
+  /// The factor of one example's gradient by a layer, after ``clip(to:by:)``.
+  package func factor(of example: Int, layer: Int = 0) -> Float {
     let (panel, lane) = example.quotientAndRemainder(dividingBy: Lanes.examples)
-    return clip.factors[panel][lane]
+    return clip.factors[factorsPerLayer ? layer : 0][panel][lane]
   }
 
-  /// Adds each example's gradient, times its factor, to a running sum, after ``clip(to:)``.
+  /// Adds each example's gradient, times its factor, to a running sum, after ``clip(to:by:)``.
   ///
   /// - Parameters:
-  ///   - counts: What ``clip(to:)`` returned.
+  ///   - counts: What ``clip(to:by:)`` returned.
+  ///   - longest: What no contribution is longer than; infinity where there is no bound.
   ///   - unitsPerOne: The grid of the sum, or nil for none.
   ///   - sum: d numbers, in units of the grid.
   package func addGradients(
-    _ counts: TileClip.Counts, unitsPerOne: Double?, to sum: inout [Double]
+    _ counts: TileClip.Counts, longest: Double = .infinity, unitsPerOne: Double?,
+    to sum: inout [Double]
   ) {
-    for layer in layers {
-      kernels.scale(layer.gradient, panels: panels, by: clip.factors)
+    for (index, layer) in layers.enumerated() {
+      let factors = clip.factors[factorsPerLayer ? index : 0]
+      kernels.scale(layer.gradient, panels: panels, by: factors)
       if counts.brokenLanes > 0 { clearBroken(layer) }
       var span = sum.mutableSpan
       kernels.addOuterProducts(
-        layer.gradient, layer.input, panels: panels, unitsPerOne: unitsPerOne, to: &span,
-        weightsAt: layer.shape.weights.lowerBound, biasesAt: layer.shape.biases.lowerBound)
+        layer.gradient, layer.input, panels: panels, unitsPerOne: unitsPerOne,
+        largest: longest, to: &span, weightsAt: layer.shape.weights.lowerBound,
+        biasesAt: layer.shape.biases.lowerBound)
     }
   }
 

@@ -107,8 +107,8 @@ enum PlanRules {
 
   /// σ, κ, ε and what else makes the run private.
   static func privacy(
-    _ options: TrainingOptions, examples n: Int, samplingRate: Double, steps: Int,
-    parameters: Int, accountant base: any PrivacyAccountant
+    _ options: TrainingOptions, examples n: Int, unit: TrainingPlan.UnitFacts?,
+    samplingRate: Double, steps: Int, parameters: Int, accountant base: any PrivacyAccountant
   ) throws -> TrainingPlan.PrivacyFacts? {
     guard options.privacy != .none else { return nil }
     let clip = options.clipNorm
@@ -117,6 +117,12 @@ enum PlanRules {
         .invalidOption,
         "training keeps every row's place, so it cannot cover a row more or less; choose zero-out, "
           + "which has the same epsilon for the same noise")
+    }
+    guard unit == nil || options.relation == .zeroOut else {
+      throw TrainingError(
+        .invalidOption,
+        "the schema asks for a guarantee per \"\(unit?.column ?? "")\", which is known for zero-out "
+          + "only; leave --neighbouring out, or max_rows_per_unit")
     }
     guard clip >= 1e-10, clip <= 1e10 else {
       throw TrainingError(
@@ -132,14 +138,14 @@ enum PlanRules {
     }
     func kappa(_ sigma: Double) -> Double {
       let excess = Sensitivity.excess(
-        grid: grid(sigma), clipNorm: clip, parameters: parameters)
+        grid: grid(sigma), clipNorm: clip, parameters: parameters, numerics: options.numerics)
       return Calibration.roundedUp(excess, significantDigits: 6)
     }
     func mechanism(_ sigma: Double) throws(PrivacyError) -> PoissonSubsampledGaussian {
       try PoissonSubsampledGaussian(
         samplingRate: samplingRate,
         noiseMultiplier: NoiseMultiplier(sigma).value / (1 + kappa(sigma)),
-        relation: options.relation)
+        relation: options.relation, groupSize: unit?.maxRows ?? 1)
     }
     let (sigma, target) = try chosenNoise(
       options, delta: delta, steps: steps, accountant: accountant, mechanism: mechanism)
@@ -166,7 +172,8 @@ enum PlanRules {
     return TrainingPlan.PrivacyFacts(
       relation: options.relation, targetEpsilon: target,
       epsilon: target.map { min($0, epsilon) } ?? epsilon, delta: delta, noise: options.noise,
-      noiseMultiplier: sigma, clip: clip, kappa: excess, tileExamples: TilePass.tileExamples,
+      noiseMultiplier: sigma, clip: clip, clipping: options.clipping, kappa: excess,
+      tileExamples: ClippedGradientSum.tileExamples(options.numerics),
       gridSpacing: grid(sigma).spacing, accountant: accountant.name)
   }
 
@@ -183,12 +190,14 @@ enum PlanRules {
     let grid = NoiseGrid(
       noiseScale: privacy.noiseMultiplier * privacy.clip, clipNorm: privacy.clip,
       parameters: parameters, kind: privacy.noise)
-    let excess = Sensitivity.excess(grid: grid, clipNorm: privacy.clip, parameters: parameters)
+    let excess = Sensitivity.excess(
+      grid: grid, clipNorm: privacy.clip, parameters: parameters, numerics: plan.numerics)
     let spent = try accountant.epsilon(
       of: [ComposedSteps(of: mechanism, count: plan.steps)], delta: privacy.delta
     ).upper
     guard privacy.kappa >= excess, privacy.gridSpacing == grid.spacing,
-      privacy.tileExamples == TilePass.tileExamples, privacy.accountant == accountant.name,
+      privacy.tileExamples == ClippedGradientSum.tileExamples(plan.numerics),
+      privacy.accountant == accountant.name,
       plan.samplingRate == Double(plan.batchSize) / Double(plan.data.examples),
       spent <= privacy.epsilon * (1 + 1e-9)
     else {

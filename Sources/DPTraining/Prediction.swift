@@ -8,6 +8,8 @@ public struct PredictionReport: Hashable, Sendable {
   public var rows = 0
   /// Rows without a prediction, because a value is missing whose column drops such rows.
   public var missing = 0
+  /// Rows without a prediction, because the schema's condition on rows does not hold.
+  public var filtered = 0
 }
 
 extension Model {
@@ -32,19 +34,20 @@ extension Model {
   /// | binary or categorical | `prediction` (a value of the label), `probability_VALUE` for each |
   /// | numeric | `prediction`, in the label's units |
   ///
-  /// A row in which a value is missing whose column drops such rows has empty fields.
+  /// A row in which a value is missing whose column drops such rows has empty fields, and so has one
+  /// for which the schema's `where` does not hold: the model has not seen its like.
   ///
   /// - Parameters:
   ///   - table: A CSV file with the schema's feature columns; the label may be absent.
   ///   - path: The CSV file to make, readable by its owner only.
-  ///   - delimiter: The byte between fields of `table`.
+  ///   - delimiter: The byte between fields of `table`; nil goes by its name.
   ///   - overwrite: Whether an existing file may be replaced.
   ///   - onMessage: Told once of columns that the schema does not name.
   /// - Returns: How many rows there were.
   /// - Throws: ``DataError`` at the first row that the schema does not allow, ``FileError``;
   ///   nothing is written then.
   public func predict(
-    _ table: String, to path: String, delimiter: UInt8 = UInt8(ascii: ","),
+    _ table: String, to path: String, delimiter: UInt8? = nil,
     overwrite: Bool = false, onMessage: (String) -> Void = { _ in }
   ) throws -> PredictionReport {
     let schema = try schema()
@@ -63,8 +66,8 @@ extension Model {
       report.rows += 1
       switch outcome {
       case .rejected(let error): throw error
-      case .missing:
-        report.missing += 1
+      case .missing, .filtered:
+        if case .filtered = outcome { report.filtered += 1 } else { report.missing += 1 }
         // A line of one empty field would be a blank line, which is no row.
         let empty = header.count == 1 ? "\"\"" : String(repeating: ",", count: header.count - 1)
         try file.write(empty + "\n")

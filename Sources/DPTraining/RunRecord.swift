@@ -19,8 +19,10 @@ public struct TrainingOutcome: Sendable {
   public let evaluation: Evaluation?
   /// Seconds of training in this process.
   public let seconds: Double
-  /// Examples drawn in this process.
+  /// Examples drawn in this process, or on all ranks in these processes.
   public let examplesDrawn: Int
+  /// What each rank did; none where one process was alone.
+  public let ranks: [RankReport]
 
   /// Examples drawn per second of training.
   public var examplesPerSecond: Double { seconds > 0 ? Double(examplesDrawn) / seconds : 0 }
@@ -65,6 +67,10 @@ struct RunRecord: Codable {
   var ledgerHead: String?
   var stepsTaken: Int?
   var environment = Environment()
+  /// Who took part, where there were several; of the last processes.
+  var ranks: RanksRecord?
+  /// Whether sums without noise ever crossed a network in clear.
+  var isExposed: Bool?
   var exact: Exact
 
   private static var architecture: String {

@@ -1,3 +1,4 @@
+internal import DPKernels
 internal import DPMechanisms
 internal import DPModels
 
@@ -12,9 +13,13 @@ enum Sensitivity {
   ///   - grid: The grid that sums are rounded to.
   ///   - clipNorm: C.
   ///   - parameters: d.
-  /// - Returns: The Float part, and √d·γ/C for the grid.
-  static func excess(grid: NoiseGrid, clipNorm: Double, parameters: Int) -> Double {
-    ClippedGradientSum.roundingExcess + grid.roundingBound(parameters: parameters) / clipNorm
+  ///   - numerics: How sums are rounded.
+  /// - Returns: The Float part, and √d·γ/C for the grid, or half of it.
+  static func excess(
+    grid: NoiseGrid, clipNorm: Double, parameters: Int, numerics: Numerics
+  ) -> Double {
+    ClippedGradientSum.roundingExcess(numerics) + ClippedGradientSum.gridRoundings(numerics)
+      * grid.roundingBound(parameters: parameters) / clipNorm
   }
 
   /// Whether sums stay among the integers that Double holds: a tile's below 2⁵¹ units before it is

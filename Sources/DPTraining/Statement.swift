@@ -1,5 +1,6 @@
 public import DPAccounting
 internal import DPFiles
+internal import DPKernels
 internal import DPModels
 internal import Foundation
 
@@ -16,6 +17,8 @@ public struct Statement: Sendable {
   public let epsilon: Double?
   /// What ε would be, were the noise secret; nil without privacy.
   public let plannedEpsilon: Double?
+  /// Whether sums without noise crossed a network in clear, as was asked for.
+  public let isExposed: Bool
 
   /// States what a run guarantees.
   ///
@@ -23,10 +26,13 @@ public struct Statement: Sendable {
   ///   - plan: The plan that was run.
   ///   - chargedSteps: The steps that are charged.
   ///   - accountant: The method that computes ε.
+  ///   - isExposed: Whether sums without noise crossed a network in clear.
   /// - Throws: ``PrivacyError`` or ``ModelError`` when the plan was changed by hand.
   public init(
-    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant
+    _ plan: TrainingPlan, chargedSteps: Int, accountant: some PrivacyAccountant,
+    isExposed: Bool = false
   ) throws {
+    self.isExposed = isExposed
     self.plan = plan
     self.chargedSteps = chargedSteps
     guard let privacy = plan.privacy, let mechanism = try plan.mechanism() else {
@@ -42,18 +48,55 @@ public struct Statement: Sendable {
     epsilon = plan.insecureSeed == nil ? planned : nil
   }
 
-  /// What no run of this kind covers.
-  static let notCovered = [
+  /// What the run does not cover.
+  var notCovered: [String] {
+    Statement.public + [limitOfPersons] + imputationNotice + Statement.operators
+      + (isExposed ? [Statement.exposure] : [])
+  }
+
+  /// Who may have more rows than the guarantee is for.
+  private var limitOfPersons: String {
+    if let unit = plan.data.unit {
+      return "What is told by rows under several values of the column \"\(unit.column)\": the "
+        + "guarantee is for one value of it, with all of its rows."
+    }
+    guard let unit = plan.data.unboundedUnit else {
+      return "Persons with several rows: the guarantee is for one row."
+    }
+    return "Persons or units with several rows: rows were split by the column \"\(unit)\", but the "
+      + "guarantee is for one row, not for all rows of one value of it."
+  }
+
+  /// What the preparation spent besides.
+  private var imputationNotice: [String] {
+    guard let imputation = plan.data.imputation else { return [] }
+    return [
+      "What the preparation of the data has spent: values that replace missing ones in "
+        + "\(imputation.columns.map { "\"\($0)\"" }.joined(separator: ", ")) were estimated from "
+        + "one Gaussian release with noise multiplier \(imputation.noiseMultiplier). It is charged to "
+        + "the data owner's ledger, which adds it to this run; epsilon above does not contain it."
+    ]
+  }
+
+  private static let `public` = [
     "Facts that were declared public: the schema (columns, types, bounds, categories, values that "
       + "replace missing ones), the number of rows n, and how rows were split.",
     "Choices made by looking at the data: every further run on the same source, such as a search "
       + "for settings, spends its own epsilon, and they add up.",
-    "Persons with several rows: the guarantee is for one row.",
+  ]
+
+  private static let operators = [
     "The other files of the run and anything shown while it ran: they stay with the operator, "
       + "since run.json and metrics.jsonl hold exact facts about the data.",
     "Rows of the test split: they took no part in training, and results on them are not released.",
-    "Observers of the computer itself, such as of its memory or of the time that steps take.",
+    "Observers of the computers that trained it, such as of their memory or of the time that steps "
+      + "take: every process that took part could know the noise.",
   ]
+
+  /// What is added where ranks sent each other sums in clear.
+  private static let exposure =
+    "The network between the computers that trained it: traffic was not encrypted, by the operator's "
+    + "choice, and held sums without noise. Whoever could read it is not covered by the guarantee."
 
   /// The statement for programs.
   var json: JSONValue {
@@ -77,12 +120,17 @@ public struct Statement: Sendable {
         ("noiseMultiplier", .number(privacy.noiseMultiplier)),
         ("kappa", .number(privacy.kappa)),
         ("tileExamples", .integer(privacy.tileExamples)),
+        ("numerics", .string(plan.numerics.rawValue)),
         ("clip", .number(privacy.clip)),
+        ("clipping", .string(privacy.clipping.rawValue)),
         ("accountant", .string(privacy.accountant)),
       ]
     }
     members += [
       ("examples", .integer(plan.data.examples)),
+      ("unitOfPrivacy", .string(plan.data.unit?.column ?? "row")),
+      ("maxRowsPerUnit", plan.data.unit.map { .integer($0.maxRows) } ?? .null),
+      ("imputationNoiseMultiplier", .optional(plan.data.imputation?.noiseMultiplier)),
       ("splitColumn", plan.data.splitColumn.map(JSONValue.string) ?? .null),
       ("samplingRate", .number(plan.samplingRate)),
       ("batchSize", .integer(plan.batchSize)),
@@ -93,7 +141,7 @@ public struct Statement: Sendable {
       ("schedule", .string(plan.schedule.shape.rawValue)),
       ("warmup", .integer(plan.schedule.warmup)),
       ("weightDecay", .number(plan.weightDecay)),
-      ("notCovered", .array(Statement.notCovered.map(JSONValue.string))),
+      ("notCovered", .array(notCovered.map(JSONValue.string))),
     ]
     return .object(members)
   }
@@ -104,6 +152,13 @@ public struct Statement: Sendable {
       + (schedule.warmup > 0 ? ", \(schedule.warmup) steps of warm-up" : "")
       + (schedule.shape != .constant ? ", \(schedule.shape.rawValue) schedule" : "")
       + (plan.weightDecay > 0 ? ", weight decay \(plan.weightDecay)" : "")
+  }
+
+  private func roundingDescription(_ privacy: TrainingPlan.PrivacyFacts) -> String {
+    switch plan.numerics {
+    case .fast: "tiles of \(privacy.tileExamples)"
+    case .canonical: "every row by itself"
+    }
   }
 
   private var modelDescription: String {
@@ -118,7 +173,7 @@ public struct Statement: Sendable {
     lines += ["", "How the model was made"]
     lines += facts.map { "  " + $0.0.padding(toLength: 34, withPad: " ", startingAt: 0) + $0.1 }
     lines += ["", "What is not covered"]
-    for item in Statement.notCovered { lines += Statement.wrapped(item, bullet: "  - ") }
+    for item in notCovered { lines += Statement.wrapped(item, bullet: "  - ") }
     lines += [
       "", "Made by fastDP \(Version.current). Released with this statement: model.safetensors.", "",
       "Data owner: ______________________________    Date: ________________", "",
@@ -138,11 +193,9 @@ public struct Statement: Sendable {
           + "\(plan.insecureSeed.map(String.init) ?? ""), which anyone can guess, so that the noise "
           + "can be subtracted. Such runs are for tests.")
     }
-    let change =
-      privacy.relation == .replace ? "any other" : "a row that contributes nothing"
     let split =
       plan.data.splitColumn.map { ", as is the column \"\($0)\", by which rows were split" } ?? ""
-    let tables = "one row replaced by \(change) (the number of rows is public\(split))"
+    let tables = "\(difference(privacy.relation)) (the number of rows is public\(split))"
     return Statement.wrapped(
       "The model was trained with differential privacy: epsilon = \(epsilon), delta = "
         + "\(privacy.delta).")
@@ -153,15 +206,32 @@ public struct Statement: Sendable {
           + "most e^epsilon times its probability under the other, plus delta.")
   }
 
+  /// What may differ between two tables.
+  private func difference(_ relation: NeighbouringRelation) -> String {
+    guard let unit = plan.data.unit else {
+      return relation == .replace
+        ? "one row replaced by any other" : "one row replaced by a row that contributes nothing"
+    }
+    return "all rows of one \"\(unit.column)\" replaced by rows that contribute nothing"
+  }
+
+  /// The unit of privacy in words.
+  private var unitOfPrivacy: String {
+    guard let unit = plan.data.unit else { return "one row" }
+    let rows = unit.maxRows == 1 ? "row" : "rows"
+    return "one \"\(unit.column)\", at most \(unit.maxRows) \(rows) of each used"
+  }
+
   private var facts: [(String, String)] {
     var facts: [(String, String)] = []
     if let privacy = plan.privacy {
       facts += [
         ("Mechanism", privacy.mechanismName),
         ("Neighbouring relation", privacy.relation.rawValue),
+        ("Unit of privacy", unitOfPrivacy),
         ("Noise multiplier (sigma)", "\(privacy.noiseMultiplier)"),
-        ("Rounding allowance (kappa)", "\(privacy.kappa), tiles of \(privacy.tileExamples)"),
-        ("Clipping norm (C)", "\(privacy.clip)"),
+        ("Rounding allowance (kappa)", "\(privacy.kappa), \(roundingDescription(privacy))"),
+        ("Clipping norm (C)", "\(privacy.clip), \(privacy.clipping.rawValue)"),
         ("Accountant", privacy.accountant),
       ]
     } else {

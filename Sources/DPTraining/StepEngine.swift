@@ -1,4 +1,5 @@
 internal import DPAccounting
+package import DPCollectives
 package import DPKernels
 package import DPMechanisms
 package import DPModels
@@ -12,6 +13,10 @@ package import DPModels
 /// A step is cut into pieces that a team of threads shares: the tiles of its batch, the noise of some
 /// coordinates each, and the sample of a later step. Sums of tiles are exact, so parameters are the
 /// same, bit for bit, for any number of threads.
+///
+/// Several ranks take a step together, each with the rows of its share: every rank makes the noise of
+/// some coordinates, adds it to its part of S, and one exact sum over ranks gives all of them the same
+/// released value.
 package final class StepEngine {
   /// θ, d numbers.
   package private(set) var parameters: [Float]
@@ -19,8 +24,8 @@ package final class StepEngine {
   private(set) var optimizer: Optimizer
   /// Steps taken by this engine.
   private(set) var stepsTaken = 0
-  /// Examples drawn by this engine.
-  private(set) var examplesDrawn = 0
+  /// Examples drawn since this engine began, on all ranks.
+  package private(set) var examplesDrawn = 0
   /// The threads that work on a step.
   package var threads: Int { team.threads }
   /// What the batches since the last ``takeStatistics()`` were like.
@@ -37,13 +42,28 @@ package final class StepEngine {
   private let samples = [Sample(), Sample(), Sample()]
   private let noise: [NoisePart]
   private let team: ThreadTeam
+  /// The rows that this rank draws from, and the blocks that they touch.
+  private let share: RowShare
+  private let blocks: Range<Int>
+  /// Where this rank's sums meet those of others; nil where it is alone.
+  private let peers: StepExchange?
+  /// What is added to sums that hold their noise already.
+  private let noNoise: [Int32]
   /// One for each thread.
-  private let sums: [ClippedGradientSum]
+  private let sums: [PartialSum]
+  /// Counts calls of ``take(step:)``.
+  private var turn = 0
   /// Where the time of steps goes, for each thread; empty unless it is measured.
   private var clocks: [PhaseClock] = []
 
-  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact.
-  private static let usualUnitsPerOne = 0x1p40
+  /// Without privacy there is no grid; sums are then rounded to 2⁻⁴⁰, and below 2¹³ exact, or to 2⁻³⁰
+  /// and below 2²³.
+  private static func usualUnitsPerOne(_ numerics: Numerics) -> Double {
+    switch numerics {
+    case .fast: 0x1p40
+    case .canonical: 0x1p30
+    }
+  }
   /// Coordinates whose noise is one piece of work.
   private static let noiseCoordinates = 16_384
   /// Multiply-adds of a step, a few for each parameter and example, from which more threads pay.
@@ -53,6 +73,21 @@ package final class StepEngine {
   private final class Sample {
     var step = -1
     var records: [UInt32] = []
+  }
+
+  /// What a thread has summed of a step; emptied by the thread itself when it takes its first tile.
+  private final class PartialSum {
+    let sum: ClippedGradientSum
+    /// The call of ``take(step:)`` that it belongs to.
+    private(set) var turn = 0
+
+    init(_ sum: ClippedGradientSum) { self.sum = sum }
+
+    func begin(_ turn: Int) {
+      guard self.turn != turn else { return }
+      sum.reset()
+      self.turn = turn
+    }
   }
 
   /// The noise of consecutive coordinates; zeros without privacy.
@@ -80,15 +115,27 @@ package final class StepEngine {
   ///
   /// - Parameters:
   ///   - plan: What to do.
-  ///   - table: The training split.
-  ///   - key: Where sampling and noise come from; fresh for every process.
-  ///   - start: Parameters and optimizer state to go on from.
+  ///   - table: The training split, or the rows of this rank's share of it.
+  ///   - key: Where sampling and noise come from; fresh for every run and restart, the same on all ranks.
+  ///   - start: Parameters and optimizer state to go on from, the same on all ranks.
   ///   - threads: At most so many threads, at least 1; fewer where a step is too small to share.
-  /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand.
+  ///   - kernels: The loops to use, of the plan's numerics; the fastest by default.
+  ///   - share: What part of the training split `table` is; nil for all of it.
+  ///   - communicator: The ranks that take steps together; nil where this one is alone.
+  /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand,
+  ///   ``CollectiveError`` where ranks have too little memory to share.
   package init(
     _ plan: TrainingPlan, table: ExampleTable, key: some RunKey, start: ModelState,
-    threads: Int = 1
+    threads: Int = 1, kernels: TileKernels? = nil, share: RowShare? = nil,
+    communicator: Communicator? = nil
   ) throws {
+    let kernels = kernels ?? .fastest(plan.numerics)
+    precondition(
+      kernels.numerics == plan.numerics, "\(kernels.numerics) loops, \(plan.numerics) plan")
+    let share = share ?? RowShare(all: table.count)
+    precondition(
+      share.rows.count == table.count, "\(table.count) rows for a share of \(share.rows)")
+    self.share = share
     let architecture = try plan.architecture()
     let count = architecture.parameterCount
     let grid = plan.privacy.map {
@@ -106,20 +153,30 @@ package final class StepEngine {
       plan.optimizer, steps: start.optimizerSteps, state: start.optimizerState,
       weightDecay: plan.weightDecay)
     let rate = try SamplingRate(plan.samplingRate)
-    sampler = try PoissonSampler(
-      key, samplingRate: rate, blocks: RecordBlocks(records: table.count, samplingRate: rate))
-    noise = stride(from: 0, to: count, by: StepEngine.noiseCoordinates).map { first in
+    let records = RecordBlocks(records: share.total, samplingRate: rate)
+    sampler = try PoissonSampler(key, samplingRate: rate, blocks: records)
+    blocks = share.blocks(of: records)
+    let together = communicator.flatMap { $0.ranks > 1 ? $0 : nil }
+    peers = try together.map { try StepExchange($0, coordinates: count) }
+    let own = peers?.noiseCoordinates ?? 0..<count
+    let size = StepEngine.noiseCoordinates
+    noise = stride(from: own.lowerBound, to: own.upperBound, by: size).map { first in
       NoisePart(
-        first: first, count: min(StepEngine.noiseCoordinates, count - first),
+        first: first, count: min(size, own.upperBound - first),
         source: grid.map { StepEngine.noise(plan, key, coordinates: count, grid: $0) })
     }
+    noNoise = [Int32](repeating: 0, count: peers == nil ? 0 : min(size, count))
+    let batch = plan.batchSize / (together?.ranks ?? 1)
     let team = ThreadTeam(
-      threads: StepEngine.usefulThreads(threads, batchSize: plan.batchSize, parameters: count))
+      threads: StepEngine.usefulThreads(threads, batchSize: batch, parameters: count))
     self.team = team
     sums = (0..<team.threads).map { _ in
-      ClippedGradientSum(
-        architecture, clipNorm: plan.privacy?.clip,
-        unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne)
+      PartialSum(
+        ClippedGradientSum(
+          architecture, clipNorm: plan.privacy?.clip,
+          clipping: plan.privacy?.clipping ?? .flat,
+          unitsPerOne: grid.map { 1 / $0.spacing } ?? StepEngine.usualUnitsPerOne(plan.numerics),
+          kernels: kernels))
     }
   }
 
@@ -139,30 +196,85 @@ package final class StepEngine {
     return max(1, min(threads, ClippedGradientSum.tiles(of: batchSize)))
   }
 
+  /// Whether this rank takes its steps by itself.
+  package var isAlone: Bool { peers == nil }
+
   /// Takes a step: after it the parameters have changed by what was released, and by nothing else.
   ///
-  /// - Parameter step: The step's index in the run, charged already.
+  /// - Parameter step: The step's index in the run, charged already. This rank is alone.
   package func take(step: Int) {
-    draw(step)
-    draw(step + 1)
-    share(step: step)
-    release(step: step)
+    precondition(isAlone, "ranks take steps together")
+    work(step: step)
+    timed(.noiseUpdate, 0) {
+      let total = total()
+      finish(total.statistics)
+      let values = total.sum
+      release(step: step, values.span)
+    }
   }
+
+  /// This rank's sum over the threads that took part.
+  private func total() -> ClippedGradientSum {
+    let first = sums.firstIndex { $0.turn == turn } ?? 0
+    let total = sums[first].sum
+    for part in sums[(first + 1)...] where part.turn == turn { total.add(part.sum) }
+    return total
+  }
+
+  /// Takes a step together with the other ranks, all of which do the same.
+  ///
+  /// No rank has the released value before every rank has come to the step: a rank that charges the
+  /// step first charges it for all.
+  ///
+  /// - Parameters:
+  ///   - step: The step's index in the run; whoever charges it has done so.
+  ///   - requests: What this rank asks for.
+  /// - Returns: What any rank asked for; the step is done all the same.
+  /// - Throws: ``CollectiveError``; the step was not taken then.
+  package func take(
+    step: Int, asking requests: StepRequests
+  ) throws(CollectiveError) -> StepRequests {
+    guard let peers else {
+      take(step: step)
+      return requests
+    }
+    peers.begin(step: step)
+    work(step: step)
+    var statistics = ClippedGradientSum.Statistics()
+    timed(.noiseUpdate, 0) {
+      let total = total()
+      statistics = total.statistics
+      let values = total.sum
+      peers.put(values.span)
+      for part in noise { peers.add(noise: part.units.span, at: part.first) }
+    }
+    let answer = try peers.sum(&statistics, asking: requests)
+    finish(statistics)
+    timed(.noiseUpdate, 0) { peers.withSum { release(step: step, $0) } }
+    peers.end()
+    return answer
+  }
+
+  /// Where the time of steps goes that ranks take together; nil where this rank is alone.
+  package var times: StepTimes? { peers?.times }
 
   /// Draws a step's sample, unless that is done.
   private func draw(_ step: Int) {
     let sample = samples[step % samples.count]
     guard sample.step != step else { return }
     sample.records.removeAll(keepingCapacity: true)
-    sampler.appendSample(step: step, to: &sample.records)
+    sampler.appendSample(step: step, blocks: blocks, to: &sample.records)
+    share.keepOwn(&sample.records)
     sample.step = step
   }
 
   /// Does what can be done side by side: S in units of the grid, in parts, noise, a later sample.
-  private func share(step: Int) {
+  private func work(step: Int) {
+    turn += 1
+    draw(step)
+    draw(step + 1)
     let sample = samples[step % samples.count]
     let tiles = ClippedGradientSum.tiles(of: sample.records.count)
-    for sum in sums { sum.reset() }
     team.run(pieces: 1 + noise.count + tiles) { thread, piece in
       if piece == 0 {
         timed(.sample, thread) { draw(step + 2) }
@@ -172,8 +284,14 @@ package final class StepEngine {
         timed(.compute, thread) { add(tile: piece - 1 - noise.count, of: tiles, step, thread) }
       }
     }
-    for sum in sums { statistics.add(sum.statistics) }
-    examplesDrawn += sums.reduce(0) { $0 + $1.statistics.examples }
+    // An empty batch has no tile.
+    if tiles == 0 { sums[0].begin(turn) }
+  }
+
+  /// Counts a step that was taken, with its batch on all ranks.
+  private func finish(_ batch: ClippedGradientSum.Statistics) {
+    statistics.add(batch)
+    examplesDrawn += batch.examples
     stepsTaken += 1
   }
 
@@ -185,29 +303,36 @@ package final class StepEngine {
     let first = min(later.count, (ahead < tiles ? ahead : ahead - tiles) * TilePass.tileExamples)
     let end = min(later.count, first + TilePass.tileExamples)
     let start = parameters
-    sums[thread].add(
+    sums[thread].begin(turn)
+    sums[thread].sum.add(
       tile: tile, of: records.span, table: table, parameters: start.span,
       upcoming: later.span.extracting(first..<end))
   }
 
   /// Moves the parameters by (S + noise) / B, with B a public constant: never the drawn batch's size.
   ///
-  /// S and the noise are integers in units of the grid, so their sum is exact in Double.
-  private func release(step: Int) {
-    timed(.noiseUpdate, 0) {
-      let total = sums[0]
-      for sum in sums.dropFirst() { total.add(sum) }
-      let rate = learningRate * schedule.factor(step: step, of: steps)
-      optimizer.begin(
-        learningRate: Float(rate), scale: 1 / (total.unitsPerOne ?? 1) / Double(batchSize))
-      let values = total.sum
-      var moved = exchange(&parameters, with: [])
+  /// S and the noise are integers in units of the grid, so their sum is exact in Double. A sum over
+  /// ranks holds the noise already.
+  private func release(step: Int, _ sum: Span<Double>) {
+    let rate = learningRate * schedule.factor(step: step, of: steps)
+    optimizer.begin(
+      learningRate: Float(rate),
+      scale: 1 / (sums[0].sum.unitsPerOne ?? 1) / Double(batchSize))
+    let zeros = noNoise
+    var moved = exchange(&parameters, with: [])
+    var target = moved.mutableSpan
+    if isAlone {
       for part in noise {
-        var target = moved.mutableSpan
-        optimizer.apply(values.span, part.units.span, from: part.first, to: &target)
+        let units = part.units
+        optimizer.apply(sum, units.span, from: part.first, to: &target)
       }
-      parameters = moved
+    } else {
+      for first in stride(from: 0, to: sum.count, by: StepEngine.noiseCoordinates) {
+        let count = min(StepEngine.noiseCoordinates, sum.count - first)
+        optimizer.apply(sum, zeros.span.extracting(first: count), from: first, to: &target)
+      }
     }
+    parameters = moved
   }
 
   /// Parameters and optimizer state as they are, for a checkpoint.

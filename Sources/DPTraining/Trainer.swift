@@ -1,4 +1,5 @@
 public import DPAccounting
+internal import DPCollectives
 public import DPData
 internal import DPFiles
 internal import DPKernels
@@ -12,13 +13,21 @@ internal import Foundation
 /// only, and ``resume(in:control:)`` goes on from the last checkpoint with a fresh key: steps that
 /// were charged and lost are not taken again, so the run ends earlier and never spends more than
 /// planned.
+///
+/// On several ranks all call the same, each with a trainer of its own. Rank 0 has the folder, the
+/// charges and the key; what it may not do no rank does. The others follow: they neither read nor
+/// write the folder.
 public struct Trainer {
   /// What is to be done.
   public let plan: TrainingPlan
   private let dataset: Dataset
   private let accountant: any PrivacyAccountant
   private let ledger: (any PrivacyLedger)?
+  private let ranks: TrainingRanks?
+  private let share: RowShare
   private let planDigest: String
+  /// A hash of the encoded rows: another table cannot take their place by mistake.
+  private let contentHash: String
 
   /// Prepares a run.
   ///
@@ -26,15 +35,17 @@ public struct Trainer {
   ///   - plan: A plan that was made for `dataset`.
   ///   - dataset: The prepared data.
   ///   - accountant: The method that the plan was made with.
-  ///   - ledger: A durable ledger to charge besides the run's own record, or nil.
+  ///   - ledger: A durable ledger to charge besides the run's own record, or nil; rank 0's.
+  ///   - ranks: The ranks that train together, or nil to train in this process alone.
   /// - Throws: ``TrainingError`` when the plan is for other data, or does not follow from itself: κ,
   ///   the grid and ε are computed again.
   public init(
     _ plan: TrainingPlan, dataset: Dataset, accountant: some PrivacyAccountant,
-    ledger: (any PrivacyLedger)? = nil
+    ledger: (any PrivacyLedger)? = nil, ranks: TrainingRanks? = nil
   ) throws {
     guard plan.data.examples == dataset.train.count, plan.features == dataset.features,
-      plan.data.schemaHash == String(dataset.schema.stableHash, radix: 16)
+      plan.data.schemaHash == String(dataset.schema.stableHash, radix: 16),
+      plan.data.unit == dataset.schema.unitFacts
     else {
       throw TrainingError(.changedPlan, "the plan was made for other data; make a plan anew")
     }
@@ -43,7 +54,10 @@ public struct Trainer {
     self.dataset = dataset
     self.accountant = accountant
     self.ledger = ledger
+    self.ranks = ranks
+    share = RowShare(of: dataset.train.count, rank: ranks?.rank ?? 0, ranks: ranks?.count ?? 1)
     planDigest = try Trainer.digest(of: plan)
+    contentHash = String(dataset.contentHash(), radix: 16)
   }
 
   /// The plan of the run in a folder.
@@ -53,6 +67,20 @@ public struct Trainer {
   /// - Throws: ``TrainingError`` when the folder holds no run.
   public static func plan(of directory: RunDirectory) throws -> TrainingPlan {
     try RunRecord(of: directory).plan
+  }
+
+  /// The plan of the run in rank 0's folder, on every rank.
+  ///
+  /// - Parameters:
+  ///   - directory: The run's folder, which rank 0 alone looks into.
+  ///   - ranks: The ranks, all of which call this; nil for one that is alone.
+  /// - Returns: The plan that the run was started with.
+  /// - Throws: ``TrainingError`` when the folder holds no run, or ``CollectiveError`` that tells it.
+  public static func plan(
+    of directory: RunDirectory, over ranks: TrainingRanks?
+  ) throws -> TrainingPlan {
+    guard let ranks else { return try plan(of: directory) }
+    return try ranks.fromLeader { try plan(of: directory) }
   }
 
   /// Starts a run and trains to its end, or until it is stopped.
@@ -67,21 +95,53 @@ public struct Trainer {
   public func start(
     in directory: RunDirectory, overwrite: Bool = false, control: TrainingControl = .init()
   ) throws -> TrainingOutcome {
+    try together {
+      let opening = try open { try openNew(directory, overwrite: overwrite) }
+      return try run(opening, control)
+    }
+  }
+
+  /// What is known of a run before its first step in these processes.
+  private struct Opening: Codable {
+    /// The next step.
+    var step: Int
+    /// Whether no step is left, and the model written.
+    var isComplete = false
+  }
+
+  /// The leader's books of a run.
+  private final class Books {
+    let directory: RunDirectory
+    let lock: FolderLock
+    var record: RunRecord
+    let charges: ChargeFile?
+    let checkpoint: Checkpoint?
+
+    init(
+      _ directory: RunDirectory, _ lock: FolderLock, _ record: RunRecord, _ charges: ChargeFile?,
+      _ checkpoint: Checkpoint? = nil
+    ) {
+      self.directory = directory
+      self.lock = lock
+      self.record = record
+      self.charges = charges
+      self.checkpoint = checkpoint
+    }
+  }
+
+  private func openNew(_ directory: RunDirectory, overwrite: Bool) throws -> Books {
     try checkRoom(for: plan.steps)
     let (lock, isNew) = try directory.create(overwrite: overwrite)
-    defer { withExtendedLifetime(lock) {} }
-    var record = RunRecord(
-      plan: plan, planDigest: planDigest, contentHash: contentHash)
+    var record = RunRecord(plan: plan, planDigest: planDigest, contentHash: contentHash)
     record.ledgerHead = ledger?.head
-    let charges: ChargeFile?
+    if ranks?.isExposed == true { record.isExposed = true }
     do {
       try directory.write(record.text(), to: directory.record)
-      charges = try openCharges(directory)
+      return Books(directory, lock, record, try openCharges(directory))
     } catch {
       directory.removeUnstarted(isNew: isNew)
       throw error
     }
-    return try run(in: directory, record: record, charges: charges, from: nil, control: control)
   }
 
   /// Goes on with a run that was interrupted, or finishes one that is complete.
@@ -95,8 +155,14 @@ public struct Trainer {
   public func resume(
     in directory: RunDirectory, control: TrainingControl = .init()
   ) throws -> TrainingOutcome {
+    try together {
+      let opening = try open { try openOld(directory, control) }
+      return try run(opening, control)
+    }
+  }
+
+  private func openOld(_ directory: RunDirectory, _ control: TrainingControl) throws -> Books {
     let lock = try directory.lock()
-    defer { withExtendedLifetime(lock) {} }
     var record = try RunRecord(of: directory)
     let changes = record.plan.differences(from: plan)
     guard changes.isEmpty else {
@@ -111,9 +177,7 @@ public struct Trainer {
         "\(directory.path): the run was started on other rows; resume with the same data")
     }
     let charges = try openCharges(directory)
-    guard record.status != "complete" else {
-      return try finishedOutcome(directory, record, charges)
-    }
+    guard record.status != "complete" else { return Books(directory, lock, record, charges) }
     let checkpoint = try directory.latestCheckpoint(plan: plan, planDigest: planDigest)
     try checkCharges(directory, record, checkpoint, charges)
     try checkLedger(of: record, in: directory)
@@ -121,10 +185,10 @@ public struct Trainer {
     record.status = "running"
     record.processes += 1
     record.ledgerHead = ledger?.head
+    if ranks?.isExposed == true { record.isExposed = true }
     try directory.write(record.text(), to: directory.record)
     reportLosses(checkpoint, charges, control)
-    return try run(
-      in: directory, record: record, charges: charges, from: checkpoint, control: control)
+    return Books(directory, lock, record, charges, checkpoint)
   }
 
   /// The run's record of charges, made where no step can have been taken yet.
@@ -190,8 +254,6 @@ public struct Trainer {
         + "\(plan.steps - charges.charged) of \(plan.steps) are left")
   }
 
-  private var contentHash: String { String(dataset.contentHash(), radix: 16) }
-
   private static func digest(of plan: TrainingPlan) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
@@ -200,43 +262,86 @@ public struct Trainer {
 
   // MARK: - One process's share of a run
 
-  private func run(
-    in directory: RunDirectory, record: RunRecord, charges: ChargeFile?, from: Checkpoint?,
-    control: TrainingControl
-  ) throws -> TrainingOutcome {
-    if let seed = plan.insecureSeed {
-      return try run(
-        in: directory, record, charges, from, control, key: InsecureKey(seed: seed))
+  /// Carries out a rank's work; where it fails, the others are told.
+  private func together(_ work: () throws -> TrainingOutcome) throws -> TrainingOutcome {
+    do { return try work() } catch {
+      ranks?.abort("\(error)")
+      throw error
     }
-    return try run(in: directory, record, charges, from, control, key: SecureKey())
+  }
+
+  /// Checks that all ranks are about to do the same, and opens the leader's books.
+  private func open(_ work: () throws -> Books) throws -> (opening: Opening, books: Books?) {
+    guard let ranks else {
+      let books = try work()
+      return (beginning(of: books), books)
+    }
+    try ranks.agree(on: facts(of: ranks))
+    try ranks.check(share)
+    var books: Books?
+    let opening = try ranks.fromLeader {
+      let opened = try work()
+      books = opened
+      return beginning(of: opened)
+    }
+    return (opening, books)
+  }
+
+  private func beginning(of books: Books) -> Opening {
+    Opening(
+      step: books.charges?.charged ?? books.checkpoint?.steps ?? 0,
+      isComplete: books.record.status == "complete")
+  }
+
+  /// What has to be the same on all ranks.
+  private func facts(of ranks: TrainingRanks) -> [String: String] {
+    var facts = plan.settings
+    facts["version"] = Version.current
+    facts["plan"] = planDigest
+    facts["content"] = contentHash
+    facts["algorithms"] = ranks.communicator.algorithms.description
+    facts["transport"] = ranks.transport
+    if plan.numerics == .fast { facts["instruction set"] = TileKernels.fastest().name }
+    return facts
   }
 
   private func run(
-    in directory: RunDirectory, _ record: RunRecord, _ charges: ChargeFile?, _ from: Checkpoint?,
-    _ control: TrainingControl, key: some RunKey
+    _ opened: (opening: Opening, books: Books?), _ control: TrainingControl
   ) throws -> TrainingOutcome {
-    let table = dataset.train.table
+    guard !opened.opening.isComplete else { return try finishedOutcome(opened.books) }
+    if let seed = plan.insecureSeed {
+      return try run(opened.opening, opened.books, control, key: InsecureKey(seed: seed))
+    }
+    let key = SecureKey()
+    return try run(opened.opening, opened.books, control, key: ranks?.share(key) ?? key)
+  }
+
+  private func run(
+    _ opening: Opening, _ books: Books?, _ control: TrainingControl, key: some RunKey
+  ) throws -> TrainingOutcome {
     var generator = StreamGenerator(key, domain: .initialisation)
-    let start = try from?.state ?? ModelState(start: plan, using: &generator)
+    let own = try books?.checkpoint?.state ?? ModelState(start: plan, using: &generator)
     let engine = try StepEngine(
-      plan, table: table, key: key, start: start, threads: control.threads)
-    let ledgers = (charges.map { [$0 as any PrivacyLedger] } ?? []) + (ledger.map { [$0] } ?? [])
+      plan, table: dataset.train.table.rows(share.rows), key: key,
+      start: try ranks?.share(own) ?? own, threads: control.threads, share: share,
+      communicator: ranks?.communicator)
+    let charges = books?.charges.map { [$0 as any PrivacyLedger] } ?? []
+    let shared = books == nil ? nil : ledger
     var loop = try TrainingLoop(
-      plan: plan, planDigest: planDigest, directory: directory, engine: engine,
-      ledgers: ledgers, spending: spending(),
-      firstStep: charges?.charged ?? from?.steps ?? 0, control: control,
-      onReserved: { try keepHead(in: directory, record) })
+      plan: plan, planDigest: planDigest, directory: books?.directory, ranks: ranks,
+      engine: engine, ledgers: charges + (shared.map { [$0] } ?? []),
+      spending: books == nil ? nil : spending(), firstStep: opening.step, control: control,
+      onReserved: { if let books { try keepHead(in: books) } })
     let ended = try loop.run()
-    return try conclude(loop, ended: ended, directory, record, charges)
+    return try conclude(loop, ended: ended, books)
   }
 
   /// Keeps the ledger's head with the run, so that a killed process too leaves a witness to what it
   /// charged.
-  private func keepHead(in directory: RunDirectory, _ record: RunRecord) throws {
+  private func keepHead(in books: Books) throws {
     guard let head = ledger?.head else { return }
-    var record = record
-    record.ledgerHead = head
-    try directory.write(record.text(), to: directory.record)
+    books.record.ledgerHead = head
+    try books.directory.write(books.record.text(), to: books.directory.record)
   }
 
   /// A bound on ε as a function of steps, for the operator; nil where there is no guarantee to speak of.
@@ -256,62 +361,109 @@ public struct Trainer {
 
   /// Writes what a run leaves behind: first what is released, then the record that says so.
   private func conclude(
-    _ loop: TrainingLoop, ended: Bool, _ directory: RunDirectory, _ record: RunRecord,
-    _ charges: ChargeFile?
+    _ loop: TrainingLoop, ended: Bool, _ books: Books?
   ) throws -> TrainingOutcome {
+    let endings = try ranks?.gather(ending(of: loop)) ?? []
     let state = loop.engine.state
-    let chargedSteps = charges?.charged ?? loop.step
-    let statement = try Statement(plan, chargedSteps: chargedSteps, accountant: accountant)
+    let statement = try Statement(
+      plan, chargedSteps: books?.charges?.charged ?? loop.step, accountant: accountant,
+      isExposed: books?.record.isExposed ?? ranks?.isExposed ?? false)
     var evaluation: Evaluation?
-    if ended {
+    if ended, let books {
       let model = Model(
         architecture: try plan.architecture(), parameters: state.parameters,
         schemaText: dataset.schema.canonicalJSON)
-      try model.write(to: directory.model, overwrite: true)
-      try directory.write(
-        statement.json.text(indented: true) + "\n", to: directory.statement)
-      try directory.write(statement.text, to: directory.statementText)
+      try write(model, statement, to: books.directory)
       evaluation = try dataset.evaluate(model)
     }
     let outcome = TrainingOutcome(
       plan: plan, statement: statement, interrupted: !ended, stepsTaken: state.optimizerSteps,
-      trainExamples: trainExamples, evaluation: evaluation, seconds: loop.seconds,
-      examplesDrawn: loop.examplesDrawn)
-    var ending = record.ended(outcome, chargedSteps: chargedSteps)
+      trainExamples: ranks == nil ? keptRows : endings.reduce(0) { $0 + $1.keptRows },
+      evaluation: evaluation, seconds: loop.seconds, examplesDrawn: loop.examplesDrawn,
+      ranks: endings.map(\.report))
+    guard let books else { return outcome }
+    var ending = books.record.ended(outcome)
+    ending.ranks = record(of: outcome.ranks)
     ending.ledgerHead = ledger?.head
-    try directory.write(ending.text(), to: directory.record)
-    if ended { directory.removeCheckpoints() }
+    try books.directory.write(ending.text(), to: books.directory.record)
+    if ended { books.directory.removeCheckpoints() }
     return outcome
   }
 
-  /// The outcome of a run that was complete before this process came.
-  private func finishedOutcome(
-    _ directory: RunDirectory, _ record: RunRecord, _ charges: ChargeFile?
-  ) throws -> TrainingOutcome {
-    directory.removeCheckpoints()
-    let model = try Model(contentsOf: directory.model)
-    let chargedSteps = charges?.charged ?? record.chargedSteps ?? plan.steps
-    return TrainingOutcome(
-      plan: plan,
-      statement: try Statement(plan, chargedSteps: chargedSteps, accountant: accountant),
-      interrupted: false, stepsTaken: record.stepsTaken ?? plan.steps,
-      trainExamples: trainExamples, evaluation: try dataset.evaluate(model), seconds: 0,
-      examplesDrawn: 0)
+  private func write(
+    _ model: Model, _ statement: Statement, to directory: RunDirectory
+  ) throws {
+    try model.write(to: directory.model, overwrite: true)
+    try directory.write(statement.json.text(indented: true) + "\n", to: directory.statement)
+    try directory.write(statement.text, to: directory.statementText)
   }
 
-  private var trainExamples: Int {
-    let table = dataset.train.table
+  /// The outcome of a run that was complete before this process came.
+  private func finishedOutcome(_ books: Books?) throws -> TrainingOutcome {
+    let model = try books.map { try Model(contentsOf: $0.directory.model) }
+    let charged = try fromLeader {
+      books?.directory.removeCheckpoints()
+      return books?.charges?.charged ?? books?.record.chargedSteps ?? plan.steps
+    }
+    let statement = try Statement(
+      plan, chargedSteps: charged, accountant: accountant,
+      isExposed: books?.record.isExposed ?? ranks?.isExposed ?? false)
+    return TrainingOutcome(
+      plan: plan, statement: statement,
+      interrupted: false, stepsTaken: books?.record.stepsTaken ?? plan.steps,
+      trainExamples: try ranks?.gather(keptRows).reduce(0, +) ?? keptRows,
+      evaluation: try model.map { try dataset.evaluate($0) }, seconds: 0, examplesDrawn: 0,
+      ranks: [])
+  }
+
+  private func fromLeader<Value: Codable>(_ work: () throws -> Value) throws -> Value {
+    guard let ranks else { return try work() }
+    return try ranks.fromLeader(work)
+  }
+
+  /// Rows of this rank's share that hold an example.
+  private var keptRows: Int {
+    let table = dataset.train.table.rows(share.rows)
     return (0..<table.count).count { !table.label(of: $0).isNaN }
+  }
+
+  // MARK: - What ranks report
+
+  /// A rank's end of a run.
+  private struct Ending: Codable {
+    var report: RankReport
+    var keptRows: Int
+  }
+
+  private func ending(of loop: TrainingLoop) -> Ending {
+    let times = loop.engine.times ?? StepTimes()
+    let steps = Double(max(1, times.steps)) * 1e-6
+    let rank = ranks?.rank ?? 0
+    return Ending(
+      report: RankReport(
+        rank: rank, host: ranks?.hosts[rank] ?? "",
+        rows: [share.rows.lowerBound, share.rows.upperBound], threads: loop.engine.threads,
+        instructionSet: TileKernels.fastest().name, computeMicroseconds: times.compute / steps,
+        waitMicroseconds: times.wait / steps, transferMicroseconds: times.transfer / steps),
+      keptRows: keptRows)
+  }
+
+  private func record(of reports: [RankReport]) -> RanksRecord? {
+    ranks.map {
+      RanksRecord(
+        transport: $0.transport, trafficProtection: $0.protection,
+        algorithms: $0.communicator.algorithms.description, ranks: reports)
+    }
   }
 }
 
 extension RunRecord {
   /// The record after a process's share of the run.
-  fileprivate func ended(_ outcome: TrainingOutcome, chargedSteps: Int) -> RunRecord {
+  fileprivate func ended(_ outcome: TrainingOutcome) -> RunRecord {
     var record = self
     record.status = outcome.interrupted ? "interrupted" : "complete"
     record.ended = Date().ISO8601Format()
-    record.chargedSteps = chargedSteps
+    record.chargedSteps = outcome.statement.chargedSteps
     record.stepsTaken = outcome.stepsTaken
     record.exact = Exact(
       contentHash: record.exact.contentHash, trainSeconds: outcome.seconds,

@@ -1,6 +1,6 @@
 internal import DPAccounting
 internal import DPData
-internal import DPKernels
+public import DPKernels
 internal import DPMechanisms
 public import DPModels
 internal import Foundation
@@ -21,6 +21,8 @@ public struct TrainingBenchmark {
     public var examples = 979_200
     /// Whether gradients are clipped and noise is added.
     public var isPrivate = true
+    /// How sums are rounded.
+    public var numerics = Numerics.fast
     /// At most so many threads.
     public var threads = 1
 
@@ -40,18 +42,27 @@ public struct TrainingBenchmark {
     public let threads: Int
     /// The instruction set that was used.
     public let instructionSet: String
+    /// What each rank did, where several trained together.
+    public let ranks: [RankReport]
   }
 
+  /// The instruction set that steps are taken with here.
+  public static var instructionSet: String { TileKernels.fastest().name }
+
   private let settings: Settings
+  private let ranks: TrainingRanks?
   private let dataset: Dataset
   private let plan: TrainingPlan
 
   /// Makes the table.
   ///
-  /// - Parameter settings: What is trained.
+  /// - Parameters:
+  ///   - settings: What is trained.
+  ///   - ranks: The ranks that train together, all of which do the same; nil for this process alone.
   /// - Throws: ``TrainingError``, ``ModelError`` or ``DataError`` for settings that no run can have.
-  public init(_ settings: Settings) throws {
+  public init(_ settings: Settings, ranks: TrainingRanks? = nil) throws {
     self.settings = settings
+    self.ranks = ranks
     dataset = try Dataset.random(examples: settings.examples, features: settings.features)
     plan = try TrainingBenchmark.plan(settings, dataset, steps: 1)
   }
@@ -65,6 +76,7 @@ public struct TrainingBenchmark {
     options.batchSize = settings.batchSize
     options.privacy = settings.isPrivate ? .noiseMultiplier(0.9) : .none
     options.clipNorm = 3
+    options.numerics = settings.numerics
     options.optimizer = .sgd
     options.learningRate = 0.01
     options.length = .steps(steps)
@@ -79,7 +91,8 @@ public struct TrainingBenchmark {
   public func run(seconds: Double) throws -> Result {
     let engine = try engine()
     let pace = try measure(engine, seconds: min(1, seconds / 5))
-    let steps = max(1, Int(seconds / pace))
+    let own = max(1, Int(seconds / pace))
+    let steps = try ranks?.fromLeader { own } ?? own
     let outcome = try train(steps: steps)
     engine.measurePhases()
     let before = engine.examplesDrawn
@@ -87,31 +100,52 @@ public struct TrainingBenchmark {
     let drawn = Double(max(1, engine.examplesDrawn - before))
     let rate = Double(outcome.examplesDrawn) / outcome.seconds
     let architecture = try plan.architecture()
-    let kernels = TileKernels.fastest()
+    let kernels = TileKernels.fastest(settings.numerics)
     return Result(
       examplesPerSecond: rate,
       peakFraction: rate * architecture.multiplyAdds / kernels.peakMultiplyAddsPerSecond(),
       phases: TrainingPhase.allCases.map { ($0.rawValue, (engine.phases[$0] ?? 0) / drawn) },
-      threads: engine.threads, instructionSet: kernels.name)
+      threads: engine.threads, instructionSet: kernels.name, ranks: outcome.ranks)
+  }
+
+  /// Takes a number of steps whose samples and noise are always the same, for counting instructions.
+  ///
+  /// - Parameter steps: How many, at least 1.
+  /// - Returns: The examples that were drawn.
+  /// - Throws: What ``Trainer`` throws.
+  public func take(steps: Int) throws -> Int {
+    let engine = try engine(InsecureKey(seed: 1))
+    for step in 0..<steps { engine.take(step: step) }
+    return engine.examplesDrawn
   }
 
   private func engine() throws -> StepEngine {
-    let key = SecureKey()
-    var generator = StreamGenerator(key, domain: .initialisation)
-    return try StepEngine(
-      plan, table: dataset.train.table, key: key,
-      start: ModelState(start: plan, using: &generator), threads: settings.threads)
+    let drawn = SecureKey()
+    return try engine(ranks?.share(drawn) ?? drawn)
   }
 
-  /// Takes steps for a while and returns the seconds that one takes.
+  private func engine(_ key: some RunKey) throws -> StepEngine {
+    var generator = StreamGenerator(key, domain: .initialisation)
+    let share = RowShare(
+      of: dataset.train.count, rank: ranks?.rank ?? 0, ranks: ranks?.count ?? 1)
+    return try StepEngine(
+      plan, table: dataset.train.table.rows(share.rows), key: key,
+      start: ModelState(start: plan, using: &generator), threads: settings.threads, share: share,
+      communicator: ranks?.communicator)
+  }
+
+  /// Takes steps for a while and returns the seconds that one takes; rank 0's clock ends it.
   private func measure(_ engine: StepEngine, seconds: Double) throws -> Double {
     let clock = ContinuousClock()
     let start = clock.now
     var steps = 0
-    while steps < 3 || (clock.now - start) / .seconds(1) < seconds {
-      engine.take(step: engine.stepsTaken)
+    var requests = StepRequests()
+    while try !engine.take(step: engine.stepsTaken, asking: requests).stop {
       steps += 1
+      requests.stop =
+        ranks?.leads ?? true && steps >= 2 && (clock.now - start) / .seconds(1) >= seconds
     }
+    steps += 1
     return (clock.now - start) / .seconds(1) / Double(steps)
   }
 
@@ -124,7 +158,7 @@ public struct TrainingBenchmark {
     control.threads = settings.threads
     let trainer = try Trainer(
       TrainingBenchmark.plan(settings, dataset, steps: steps), dataset: dataset,
-      accountant: PLDAccountant())
+      accountant: PLDAccountant(), ranks: ranks)
     return try trainer.start(in: RunDirectory(path: folder.path), control: control)
   }
 }

@@ -4,6 +4,7 @@ public struct TrainingError: Error, Hashable, Sendable, CustomStringConvertible 
   public struct Code: Hashable, Sendable {
     private enum Storage {
       case invalidOption, runExists, notARun, changedPlan, otherSchema, runInUse
+      case ranksDiffer, ranksDiverged
     }
     private let storage: Storage
 
@@ -19,6 +20,10 @@ public struct TrainingError: Error, Hashable, Sendable, CustomStringConvertible 
     public static let otherSchema = Code(storage: .otherSchema)
     /// Another process is training into the folder.
     public static let runInUse = Code(storage: .runInUse)
+    /// Ranks were started with different programs, data or options.
+    public static let ranksDiffer = Code(storage: .ranksDiffer)
+    /// Ranks that did the same have come to different parameters.
+    public static let ranksDiverged = Code(storage: .ranksDiverged)
   }
 
   /// The kind, to match on.

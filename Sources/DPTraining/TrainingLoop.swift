@@ -4,10 +4,17 @@ internal import DPModels
 internal import Foundation
 
 /// One process's walk through the steps of a run: charge, step, report, checkpoint.
+///
+/// Where ranks take the steps together, rank 0 alone charges, reports and writes. It charges a step
+/// before it brings its part of the sum, without which no rank gets the released value. Whoever is
+/// asked to stop says so with the next step, after which all stop.
 struct TrainingLoop {
   let plan: TrainingPlan
   let planDigest: String
-  let directory: RunDirectory
+  /// The run's folder; nil on ranks that follow.
+  let directory: RunDirectory?
+  /// The ranks that train together; nil for one that is alone.
+  let ranks: TrainingRanks?
   private(set) var engine: StepEngine
   /// Where steps are charged; the run's own record first, so that a process killed between two of
   /// them loses steps of its own and spends nothing of a budget that others share.
@@ -34,7 +41,10 @@ struct TrainingLoop {
   private var lastCheckpoint: ContinuousClock.Instant
   private var examplesReported = 0
   private let mechanism: PoissonSubsampledGaussian?
-  private let metrics: MetricsLog
+  private let metrics: MetricsLog?
+  /// What this rank asks the others for, and what was asked for with the last step.
+  private var wanted = StepRequests()
+  private var asked = StepRequests()
 
   private static let clock = ContinuousClock()
   /// How much work is charged at a time, and so may be lost with a process.
@@ -42,13 +52,14 @@ struct TrainingLoop {
   private static let progressInterval = Duration.milliseconds(200)
 
   init(
-    plan: TrainingPlan, planDigest: String, directory: RunDirectory, engine: StepEngine,
-    ledgers: [any PrivacyLedger], spending: (@Sendable (Int) -> Double)?, firstStep: Int,
-    control: TrainingControl, onReserved: @escaping () throws -> Void
+    plan: TrainingPlan, planDigest: String, directory: RunDirectory?, ranks: TrainingRanks?,
+    engine: StepEngine, ledgers: [any PrivacyLedger], spending: (@Sendable (Int) -> Double)?,
+    firstStep: Int, control: TrainingControl, onReserved: @escaping () throws -> Void
   ) throws {
     self.plan = plan
     self.planDigest = planDigest
     self.directory = directory
+    self.ranks = ranks
     self.engine = engine
     self.ledgers = ledgers
     self.spending = spending
@@ -57,7 +68,7 @@ struct TrainingLoop {
     step = firstStep
     reserved = firstStep
     mechanism = try plan.mechanism()
-    metrics = try MetricsLog(path: directory.metrics)
+    metrics = try directory.map { try MetricsLog(path: $0.metrics) }
     start = TrainingLoop.clock.now
     lastProgress = start
     lastCheckpoint = start
@@ -71,12 +82,14 @@ struct TrainingLoop {
   mutating func run() throws -> Bool {
     defer { seconds = TrainingLoop.seconds(since: start) }
     while step < plan.steps {
-      guard !control.shouldStop() else {
+      wanted.stop = control.shouldStop()
+      guard !(engine.isAlone ? wanted.stop : asked.stop) else {
         try stop()
         return false
       }
       if step == reserved { try reserve() }
-      engine.take(step: step)
+      asked = try engine.take(step: step, asking: wanted)
+      wanted.checkpoint = false
       step += 1
       try report()
     }
@@ -110,7 +123,7 @@ struct TrainingLoop {
       } catch {
         // What cannot be taken back stays charged, which is safe.
         for earlier in ledgers[..<index] { try? earlier.release(range) }
-        if error is PrivacyError, step > 0 { try checkpoint() }
+        if error is PrivacyError, step > 0 { try writeCheckpoint() }
         throw error
       }
     }
@@ -126,8 +139,14 @@ struct TrainingLoop {
     try checkpoint()
   }
 
+  /// Makes sure that all ranks have come to the same, and writes where to go on from.
   private mutating func checkpoint() throws {
-    try directory.write(
+    try ranks?.compare(engine.state, after: step)
+    try writeCheckpoint()
+  }
+
+  private mutating func writeCheckpoint() throws {
+    try directory?.write(
       Checkpoint(state: engine.state, steps: step, planDigest: planDigest))
     lastCheckpoint = TrainingLoop.clock.now
   }
@@ -138,8 +157,13 @@ struct TrainingLoop {
     let now = TrainingLoop.clock.now
     if step % max(1, plan.steps / 100) == 0 || step == plan.steps { try writeMetrics() }
     let age = now - lastCheckpoint
-    let atMark = step % max(1, plan.steps / 20) == 0 && age >= .seconds(1)
-    if atMark || age >= control.checkpointInterval { try checkpoint() }
+    let isAtMark = step % max(1, plan.steps / 20) == 0 && age >= .seconds(1)
+    if engine.isAlone {
+      if isAtMark || age >= control.checkpointInterval { try checkpoint() }
+    } else {
+      if asked.checkpoint { try checkpoint() }
+      wanted.checkpoint = directory != nil && (isAtMark || age >= control.checkpointInterval)
+    }
     guard now - lastProgress >= TrainingLoop.progressInterval || step == plan.steps else { return }
     let recent = Double(engine.examplesDrawn - examplesReported)
     let rate = recent / TrainingLoop.seconds(now - lastProgress)
@@ -155,7 +179,7 @@ struct TrainingLoop {
   private mutating func writeMetrics() throws {
     let statistics = engine.takeStatistics()
     let count = Double(max(1, statistics.examples))
-    try metrics.append(
+    try metrics?.append(
       .object([
         ("step", .integer(step)),
         ("epsilon", .optional(spending?(step))),

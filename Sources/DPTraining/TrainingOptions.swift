@@ -1,4 +1,5 @@
 public import DPAccounting
+public import DPKernels
 public import DPModels
 
 /// How much privacy a run is to have.
@@ -31,6 +32,8 @@ public struct TrainingOptions: Hashable, Sendable {
   public var delta: Double?
   /// C, the bound on the norm of an example's gradient.
   public var clipNorm = 1.0
+  /// How gradients are brought to C.
+  public var clipping = Clipping.flat
   /// B, the expected batch size; by default n/50, at least 256 and at most n.
   public var batchSize: Int?
   /// How long.
@@ -49,6 +52,8 @@ public struct TrainingOptions: Hashable, Sendable {
   public var relation = NeighbouringRelation.zeroOut
   /// What is added to clipped sums.
   public var noise = NoiseKind.gaussian
+  /// How sums are rounded.
+  public var numerics = Numerics.fast
   /// Makes all randomness from a number that anyone can guess: for tests; no guarantee is claimed.
   public var insecureSeed: UInt64?
 

@@ -1,6 +1,6 @@
 public import DPAccounting
 public import DPData
-internal import DPKernels
+public import DPKernels
 internal import DPMechanisms
 public import DPModels
 internal import Foundation
@@ -24,6 +24,30 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     public let splitColumn: String?
     /// A hash of the schema.
     public let schemaHash: String
+    /// The unit of privacy; nil where the guarantee is for single rows.
+    public let unit: UnitFacts?
+    /// The column that tells units apart whose rows are not bounded, so that none is protected as a
+    /// whole; nil where there is none.
+    public let unboundedUnit: String?
+    /// σ of the release that values for missing ones were estimated from, and the columns that got
+    /// them; nil where nothing was estimated.
+    public let imputation: ImputationFacts?
+  }
+
+  /// Whom a guarantee is for, where it is for more than a row.
+  public struct UnitFacts: Hashable, Sendable, Codable {
+    /// The column that tells units apart.
+    public let column: String
+    /// m, how many rows of a unit may be examples.
+    public let maxRows: Int
+  }
+
+  /// What the preparation of the data has spent.
+  public struct ImputationFacts: Hashable, Sendable, Codable {
+    /// σ of the histogram.
+    public let noiseMultiplier: Double
+    /// The columns whose missing values it gave.
+    public let columns: [String]
   }
 
   /// What makes the run private.
@@ -42,6 +66,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     public let noiseMultiplier: Double
     /// C, the bound on the norm of an example's gradient.
     public let clip: Double
+    /// How gradients are brought to C; by every rule one row moves the exact sum by at most C.
+    public let clipping: Clipping
     /// κ: one row moves the sum by at most C(1 + κ); σ / (1 + κ) is what is accounted.
     public let kappa: Double
     /// t, the number of examples that are summed in Float before they are added exactly.
@@ -80,6 +106,8 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   public let schedule: LearningRateSchedule
   /// w: parameters are multiplied by 1 − η w before each step.
   public let weightDecay: Double
+  /// How sums are rounded.
+  public let numerics: Numerics
   /// The seed that anyone can guess, where there is one.
   public let insecureSeed: UInt64?
 
@@ -99,7 +127,11 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
       source: dataset.provenance.source, examples: n, splitKey: dataset.provenance.splitKey,
       testFraction: dataset.provenance.testFraction,
       splitColumn: dataset.schema.unit ?? dataset.schema.id,
-      schemaHash: String(dataset.schema.stableHash, radix: 16))
+      schemaHash: String(dataset.schema.stableHash, radix: 16), unit: dataset.schema.unitFacts,
+      unboundedUnit: dataset.schema.maxRowsPerUnit == nil ? dataset.schema.unit : nil,
+      imputation: dataset.provenance.imputation.map {
+        ImputationFacts(noiseMultiplier: $0.noiseMultiplier, columns: $0.values.map(\.column))
+      })
     let head = Head(dataset.schema.labelKind)
     let architecture = try DenseArchitecture(
       features: dataset.features, hidden: options.hidden, activation: options.activation,
@@ -116,9 +148,10 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     learningRate = try PlanRules.learningRate(options)
     schedule = try PlanRules.schedule(options, steps: steps)
     weightDecay = try PlanRules.weightDecay(options, learningRate: learningRate)
+    numerics = options.numerics
     insecureSeed = options.insecureSeed
     privacy = try PlanRules.privacy(
-      options, examples: n, samplingRate: samplingRate, steps: steps,
+      options, examples: n, unit: data.unit, samplingRate: samplingRate, steps: steps,
       parameters: architecture.parameterCount, accountant: accountant)
   }
 
@@ -138,7 +171,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     guard let privacy else { return nil }
     return try PoissonSubsampledGaussian(
       samplingRate: samplingRate, noiseMultiplier: privacy.noiseMultiplier / (1 + privacy.kappa),
-      relation: privacy.relation)
+      relation: privacy.relation, groupSize: data.unit?.maxRows ?? 1)
   }
 
   /// The accountant of the plan's kind of noise.
@@ -160,6 +193,11 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
       warnings.append(
         "delta is \(privacy.delta), not below 1/n = \(1 / Double(data.examples)); a mechanism that "
           + "publishes one whole row in n has such a delta; choose a smaller --delta")
+    }
+    if let unit = data.unboundedUnit, privacy != nil {
+      warnings.append(
+        "the guarantee is for single rows, not for a whole \"\(unit)\", whose rows are not bounded; "
+          + "declare max_rows_per_unit in the schema, and prepare again, for a guarantee per unit")
     }
     if insecureSeed != nil {
       warnings.append(
@@ -183,14 +221,14 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   }
 
   /// What was asked for, apart from what follows from it.
-  private var settings: [String: String] {
+  var settings: [String: String] {
     var settings = [
       "source": data.source, "rows": "\(data.examples)", "split-key": "\(data.splitKey)",
       "test-fraction": "\(data.testFraction)", "schema": data.schemaHash, "hidden": "\(hidden)",
       "activation": activation.rawValue, "batch-size": "\(batchSize)", "steps": "\(steps)",
       "optimizer": optimizer.rawValue, "learning-rate": "\(learningRate)",
       "schedule": schedule.shape.rawValue, "warmup": "\(schedule.warmup)",
-      "weight-decay": "\(weightDecay)",
+      "weight-decay": "\(weightDecay)", "numerics": numerics.rawValue,
       "insecure-seed": insecureSeed.map { "\($0)" } ?? "", "non-private": "\(privacy == nil)",
     ]
     guard let privacy else { return settings }
@@ -198,10 +236,19 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
     settings["noise"] = privacy.noise.rawValue
     settings["delta"] = "\(privacy.delta)"
     settings["clip"] = "\(privacy.clip)"
+    settings["clipping"] = privacy.clipping.rawValue
     settings["accountant"] = privacy.accountant
     settings[privacy.targetEpsilon == nil ? "noise-multiplier" : "epsilon"] =
       "\(privacy.targetEpsilon ?? privacy.noiseMultiplier)"
     return settings
+  }
+}
+
+extension Schema {
+  /// The unit of privacy, where the schema bounds its rows.
+  var unitFacts: TrainingPlan.UnitFacts? {
+    guard let unit, let maxRowsPerUnit else { return nil }
+    return TrainingPlan.UnitFacts(column: unit, maxRows: maxRowsPerUnit)
   }
 }
 

@@ -3,6 +3,7 @@
 @_exported public import DPCollectives
 @_exported public import DPData
 @_exported public import DPFiles
+@_exported public import DPKernels
 @_exported public import DPMechanisms
 @_exported public import DPModels
 @_exported public import DPTraining

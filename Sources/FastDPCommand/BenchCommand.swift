@@ -6,7 +6,8 @@ struct BenchCommand: ParsableCommand {
     commandName: "bench",
     abstract: "Measure this program's speed, alone or beside other systems.",
     subcommands: [
-      BenchTrainCommand.self, BenchPrivacyCommand.self, BenchAllReduceCommand.self,
+      BenchTrainCommand.self, BenchPrepareCommand.self, BenchPrivacyCommand.self,
+      BenchAllReduceCommand.self,
     ])
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DPCollectives
 import DPFiles
 import FastDP
 import Foundation
@@ -19,11 +20,17 @@ struct BenchTrainCommand: ParsableCommand {
       DIR holds their Pythons, in torch/bin and jax/bin; the programs train_jax.py and train_torch.py \
       are looked for in --peer-programs. That takes some minutes.
 
+      With --ranks the same run is timed on so many ranks, processes of this host with --threads \
+      threads each, which share one batch of B: strong scaling. A list of counts gives a table: seconds \
+      for a pass over the rows, speed beside the first count, where a step's time goes, and what a pass \
+      costs by --price-per-host-hour.
+
       Status 66: a Python or a program is missing; 69: a peer has failed.
 
       Examples:
         fastdp bench train
         fastdp bench train --features 784 --hidden 256,128 --batch-size 512 --examples 60000
+        fastdp bench train --ranks 1,2,4 --batch-size 4096 --price-per-host-hour 0.17
         fastdp bench train --peers peers --peer-programs ../shared/peers --json
       """)
 
@@ -48,11 +55,21 @@ struct BenchTrainCommand: ParsableCommand {
   @Option(help: "At most so many threads.")
   var threads = 1
 
+  @Option(help: "fast, canonical.")
+  var numerics = Numerics.fast
+
   @Flag(name: .customLong("non-private"), help: "No clipping and no noise.")
   var nonPrivate = false
 
   @Option(help: "How many timings. (default: 1; with peers 5)")
   var `repeat`: Int?
+
+  @Option(
+    help: """
+      Take so many steps with randomness that is always the same, time nothing, and print the \
+      examples drawn: to count instructions.
+      """)
+  var steps: Int?
 
   @Option(help: "Time other systems too: DIR/torch and DIR/jax have their Pythons.")
   var peers: String?
@@ -63,18 +80,56 @@ struct BenchTrainCommand: ParsableCommand {
   @Option(help: "Which peers, of jax-sgd, jax-vmap, torch-sgd, hooks, ghost, seed. (default: all)")
   var against: String?
 
+  @Option(help: "Counts of ranks that share the batch, as in 2 or 1,2,4.")
+  var ranks: RankCounts?
+
+  @Option(help: "How ranks are linked: shm, tcp. (default: shm)")
+  var transport: RankProcesses.Link?
+
+  @Option(help: "How ranks' sums are done: an algorithm's name. (default: chosen by the link)")
+  var algorithm: String?
+
+  @Option(
+    name: .customLong("price-per-host-hour"), help: "What an hour of a host costs, in any currency."
+  )
+  var price: Double?
+
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
+    guard ranks != nil || (price == nil && algorithm == nil && transport == nil) else {
+      throw ValidationError(
+        "--price-per-host-hour, --transport and --algorithm are about ranks; give --ranks")
+    }
+    guard ranks == nil || peers == nil else {
+      throw ValidationError("peers train on one rank; leave --peers or --ranks out")
+    }
+    guard algorithm.map({ AllReduceAlgorithm(name: $0) != nil }) ?? true else {
+      throw ValidationError("there is no algorithm '\(algorithm ?? "")'")
+    }
+    guard (price ?? 0) >= 0 else { throw ValidationError("the price must be at least 0") }
     guard seconds > 0, seconds <= 3600 else {
       throw ValidationError("seconds is \(seconds); it must be above 0 and at most 3600")
     }
     guard (1...100).contains(`repeat` ?? 1) else {
       throw ValidationError("repeat is \(`repeat` ?? 0); it must be at least 1 and at most 100")
     }
+    guard (steps ?? 1) >= 1 else {
+      throw ValidationError("steps is \(steps ?? 0); it must be at least 1")
+    }
     guard features >= 1, examples >= 1 else {
       throw ValidationError("features and examples must be at least 1")
     }
+  }
+
+  private func show(steps: Int, drawn: Int) {
+    output.json
+      ? Console.print(
+        .object([
+          ("steps", .integer(steps)), ("examplesDrawn", .integer(drawn)),
+          ("instructionSet", .string(TrainingBenchmark.instructionSet)),
+        ]))
+      : Console.print([("steps", steps.grouped), ("examples drawn", drawn.grouped)])
   }
 
   func run() throws {
@@ -86,9 +141,13 @@ struct BenchTrainCommand: ParsableCommand {
     settings.batchSize = batchSize
     settings.examples = examples
     settings.isPrivate = !nonPrivate
+    settings.numerics = numerics
     settings.threads = threads
+    if try RankBenchmark.isRank(settings, seconds: seconds, algorithm) { return }
+    if let ranks { return try time(settings, ranks.counts) }
     let systems = try peers.map { try TrainingPeer.all(in: $0, peerPrograms, named: against) } ?? []
     let benchmark = try TrainingBenchmark(settings)
+    if let steps { return show(steps: steps, drawn: try benchmark.take(steps: steps)) }
     var comparison = TrainingComparison(peers: systems.map(\.name))
     for index in 0..<(`repeat` ?? (systems.isEmpty ? 1 : 5)) {
       Console.progress("fastdp \(index + 1)")
@@ -100,6 +159,25 @@ struct BenchTrainCommand: ParsableCommand {
     }
     Console.clearProgress()
     output.json ? Console.print(.object(comparison.members)) : Console.print(comparison.rows)
+  }
+
+  /// Times each count of ranks, as often as is asked for, in turn.
+  private func time(_ settings: TrainingBenchmark.Settings, _ counts: [Int]) throws {
+    var scaling = ScalingTable(
+      counts: counts, examples: settings.examples, price: price.map { ($0, 1) })
+    for _ in 0..<(`repeat` ?? 1) {
+      for (index, count) in counts.enumerated() {
+        Console.progress("\(count) ranks")
+        scaling.results[index].append(
+          try RankBenchmark.run(settings, ranks: count, link: transport ?? .shm))
+      }
+    }
+    Console.clearProgress()
+    if output.json {
+      Console.print(.object([("results", .array(scaling.json))]))
+    } else {
+      for line in scaling.lines { Console.print(line) }
+    }
   }
 }
 

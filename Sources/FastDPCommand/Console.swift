@@ -24,6 +24,9 @@ enum Console {
   /// A result for programs: one JSON object.
   static func print(_ value: JSONValue) { write(value.text() + "\n", to: .standardOutput) }
 
+  /// A piece of a result that is a file of its own.
+  static func print(_ bytes: [UInt8]) { write(Data(bytes), to: .standardOutput) }
+
   /// A table of names and values for people.
   static func print(_ rows: [(String, String)]) {
     let width = (rows.map(\.0.count).max() ?? 0) + 2
@@ -44,10 +47,14 @@ enum Console {
     write("\r\u{1B}[2K", to: .standardError)
   }
 
-  /// A result that nobody gets is no result: where it cannot be written, the program ends with 74.
   private static func write(_ text: String, to handle: FileHandle) {
+    write(Data(text.utf8), to: handle)
+  }
+
+  /// A result that nobody gets is no result: where it cannot be written, the program ends with 74.
+  private static func write(_ data: Data, to handle: FileHandle) {
     do {
-      try handle.write(contentsOf: Data(text.utf8))
+      try handle.write(contentsOf: data)
     } catch {
       guard handle === FileHandle.standardOutput else { return }
       Console.error("standard output: cannot be written to; check where it leads")

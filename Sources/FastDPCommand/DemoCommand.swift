@@ -43,15 +43,16 @@ struct DemoCommand: ParsableCommand {
     try file.write(DemoTable.schemaText)
     try file.commit()
     let (prepared, preparing) = try timed("prepare") {
-      let prepared = try Dataset.prepare(
-        tables: [table], schema: schema, onProgress: PrepareCommand.show)
-      try prepared.dataset.write(to: "\(out)/people.safetensors", overwrite: overwrite)
-      return prepared
+      var options = PrepareOptions()
+      options.overwrite = overwrite
+      return try Dataset.prepare(
+        tables: [table], schema: schema, to: "\(out)/people.safetensors", options: options,
+        onProgress: PrepareCommand.show)
     }
     let dataset = try Dataset(contentsOf: "\(out)/people.safetensors")
     let reference = try train(.none, dataset, "without-privacy")
     let outcome = try train(.epsilon(1), dataset, "run")
-    report(prepared.report, making, preparing, outcome, reference)
+    report(prepared, making, preparing, outcome, reference)
   }
 
   private func makeFolder() throws {

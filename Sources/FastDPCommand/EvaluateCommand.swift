@@ -26,7 +26,7 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     let model = try Model(contentsOf: RunDirectory(path: folder).model)
-    let dataset = try table.open(data)
+    let dataset = try table.open(data, like: model.schema())
     let result = try dataset.evaluate(model)
     guard result.examples > 0 else {
       throw CommandError(

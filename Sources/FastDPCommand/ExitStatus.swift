@@ -73,6 +73,7 @@ enum ExitStatus {
     case .runExists, .runInUse: cannotCreate
     case .notARun: missingInput
     case .otherSchema: badData
+    case .ranksDiverged: internalFault
     default: usage
     }
   }

@@ -28,7 +28,8 @@ struct FastDPCommand: ParsableCommand {
       """,
     version: Version.current,
     subcommands: [
-      DemoCommand.self, SchemaCommand.self, PrepareCommand.self, TrainCommand.self,
+      DemoCommand.self, SchemaCommand.self, InspectCommand.self, PrepareCommand.self,
+      TrainCommand.self,
       EvaluateCommand.self, PredictCommand.self, PrivacyCommand.self, LedgerCommand.self,
       LaunchCommand.self, BenchCommand.self, SimulateCommand.self,
     ])

@@ -241,6 +241,11 @@ struct LedgerChargeCommand: ParsableCommand {
   @Option(help: "The registered plan that they belong to.")
   var plan: String?
 
+  @Option(
+    name: .customLong("group-size"),
+    help: "How many rows of a unit they protect together. (default: 1)")
+  var groupSize: Int?
+
   @Option(name: .customLong("run"), help: "What to call the run.")
   var runName = "charge"
 
@@ -256,9 +261,13 @@ struct LedgerChargeCommand: ParsableCommand {
     // Checked before the ledger is opened: an account is an entry of its own.
     let rate = try SamplingRate(samplingRate)
     let noise = try NoiseMultiplier(noiseMultiplier)
+    guard (1...1000).contains(groupSize ?? 1) else {
+      throw CommandError.usage("--group-size must be at least 1 and at most 1000")
+    }
     let account = try ledger.open().openAccount(run: runName, source: source, plan: plan)
-    let mechanism = PoissonSubsampledGaussian(
-      samplingRate: rate, noiseMultiplier: noise, relation: neighbouring ?? account.source.relation)
+    let mechanism = try PoissonSubsampledGaussian(
+      samplingRate: rate.value, noiseMultiplier: noise.value,
+      relation: neighbouring ?? account.source.relation, groupSize: groupSize ?? 1)
     for index in 0..<`repeat` {
       try account.reserve(index * steps..<(index + 1) * steps, of: mechanism)
       if let charge = account.lastCharge { acknowledge(charge) }

@@ -45,6 +45,7 @@ enum LedgerReport {
     .object([
       ("samplingRate", .number(steps.mechanism.samplingRate.value)),
       ("effectiveNoiseMultiplier", .number(steps.mechanism.noiseMultiplier.value)),
+      ("groupSize", .integer(steps.mechanism.groupSize)),
       ("steps", .integer(steps.count)),
     ])
   }
@@ -54,6 +55,7 @@ enum LedgerReport {
       ("plan", .string(plan.name)),
       ("samplingRate", .number(plan.steps.mechanism.samplingRate.value)),
       ("effectiveNoiseMultiplier", .number(plan.steps.mechanism.noiseMultiplier.value)),
+      ("groupSize", .integer(plan.steps.mechanism.groupSize)),
       ("steps", .integer(plan.steps.count)), ("chargedSteps", .integer(charged)),
     ])
   }
@@ -85,6 +87,7 @@ enum LedgerReport {
         "\(summary.steps.grouped) steps in \(summary.charges.grouped) ranges of "
           + "\(summary.runs.grouped) runs"
       ),
+      ("protects", protected(summary)),
       (
         "epsilon if fixed",
         "\(fixed) by \(summary.accountant), valid if plans were fixed in advance"
@@ -96,6 +99,13 @@ enum LedgerReport {
           "\($0.chargedSteps.grouped) of \($0.plan.steps.count.grouped) steps"
         )
       }
+  }
+
+  /// What all charges together are a guarantee for: a unit only where each of them is.
+  private static func protected(_ summary: SourceSummary) -> String {
+    let sizes = summary.composition.map(\.mechanism.groupSize)
+    guard let least = sizes.min(), least > 1 else { return "single rows" }
+    return "units of up to \(least) rows"
   }
 
   /// An entry for programs.

@@ -10,7 +10,7 @@ struct PredictCommand: ParsableCommand {
     discussion: """
       Writes one row for each row of the table, in order: the prediction, and for classes the \
       probability of each. The label column may be absent. A row whose missing values the schema \
-      drops has empty fields.
+      drops, or that its where leaves out, has empty fields.
 
       Examples:
         fastdp predict run new.csv --out predictions.csv
@@ -39,11 +39,15 @@ struct PredictCommand: ParsableCommand {
       throw CommandError.usage("\(out) is the table itself; name another file for the predictions")
     }
     let report = try model.predict(
-      table, to: out, delimiter: delimiter?.byte ?? UInt8(ascii: ","), overwrite: overwrite,
+      table, to: out, delimiter: delimiter?.byte, overwrite: overwrite,
       onMessage: Console.message)
     Console.message("wrote \(report.rows.grouped) predictions to \(out)")
     if report.missing > 0 {
       Console.message("\(report.missing.grouped) rows have missing values and no prediction")
+    }
+    if report.filtered > 0 {
+      Console.message(
+        "\(report.filtered.grouped) rows are left out by the schema's where and have no prediction")
     }
   }
 }

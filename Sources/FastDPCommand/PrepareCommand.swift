@@ -10,19 +10,33 @@ struct PrepareCommand: ParsableCommand {
     abstract: "Encode tables by a schema into a dataset file.",
     discussion: """
       Rows are encoded by declared facts only, so this costs no privacy. A missing value is dropped \
-      with its row, replaced by a declared value, or marked, as the schema says. A row that the \
-      schema does not allow is rejected; above --max-rejected nothing is written (status 65).
+      with its row, replaced by a declared value, or marked, as the schema says. Where it asks for an \
+      estimate instead (impute: mean, median, most-frequent), one noisy histogram is released and \
+      charged to --ledger. A row that the schema does not allow is rejected; above --max-rejected \
+      nothing is written (status 65).
+
+      Tables may be compressed by gzip or zstd; '-' is standard input; a pattern such as \
+      'part-*.csv' that the shell left alone stands for the files it fits, in the order of their \
+      names. Memory stays below some tens of megabytes, however long a table is, and what is made is \
+      the same for any number of threads.
+
+      With --shards N the rows are spread over N files, D-00000-of-0000N.safetensors and so on. With \
+      '--out -' the rows that are kept are written as CSV to standard output instead; no guarantee can \
+      be stated for such a table, since its length depends on cells.
 
       Examples:
         fastdp prepare people.csv --schema people.yaml --out people.safetensors
-        fastdp prepare a.csv b.csv --schema s.yaml --out d.safetensors
+        fastdp prepare 'year-*.csv.gz' --schema s.yaml --out d.safetensors
+        zcat people.csv.gz | fastdp prepare - --schema s.yaml --out d.safetensors
         fastdp prepare p.csv --schema s.yaml --out d --max-rejected 9 --rejects bad.csv
+        fastdp prepare p.csv --schema s.yaml --out d --ledger budgets --imputation-noise 10
+        fastdp prepare p.csv --schema s.yaml --out - > cleaned.csv
       """)
 
-  @Argument(help: "CSV files with the same columns, each with a header.")
+  @Argument(help: "CSV or TSV files with the same columns, or patterns, or '-'.")
   var tables: [String]
 
-  @Option(help: "The dataset file to make (safetensors).")
+  @Option(help: "The dataset file to make (safetensors), or '-' for cleaned rows as CSV.")
   var out: String
 
   @OptionGroup var tableOptions: TableOptions
@@ -30,20 +44,31 @@ struct PrepareCommand: ParsableCommand {
   @Option(help: "Write rejected rows' lines, columns and reasons here (CSV, without values).")
   var rejects: String?
 
-  @Option(help: "At most so many threads; this version reads on one.")
+  @Option(help: "Spread the rows over so many files.")
+  var shards = 1
+
+  @Option(help: "The columns' names, with commas between, of tables without a header.")
+  var columns: String?
+
+  @Option(help: "At most so many threads. (default: one for each processor)")
   var threads: Int?
 
   @Flag(help: "Replace existing files.")
   var overwrite = false
 
+  @OptionGroup var ledgerOptions: PrepareLedgerOptions
   @OptionGroup var output: OutputOptions
+
+  /// Whether rows go to standard output.
+  private var cleans: Bool { out == "-" }
 
   func run() throws {
     guard let schema = try tableOptions.loadSchema() else {
       throw CommandError.usage(
         "prepare needs a schema; give --schema FILE ('fastdp schema' drafts one)")
     }
-    try checkThreads(threads)
+    try checkOptions()
+    let tables = try TablePattern.files(tables)
     let paths = tables.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path }
     guard Set(paths).count == paths.count else {
       throw CommandError.usage(
@@ -52,14 +77,50 @@ struct PrepareCommand: ParsableCommand {
     var options = tableOptions.prepareOptions
     options.rejects = rejects
     options.overwrite = overwrite
-    // A place that cannot be written to is found out before the work, not after it.
-    _ = try AtomicFile(path: out, overwrite: overwrite)
-    let (dataset, report) = try Dataset.prepare(
-      tables: tables, schema: schema, options: options, onMessage: Console.message,
-      onProgress: PrepareCommand.show)
+    options.threads = threads
+    options.columns = columns.map { $0.split(separator: ",", omittingEmptySubsequences: false) }?
+      .map(String.init)
+    if !cleans {
+      // A place that cannot be written to is found out before anything is paid for.
+      _ = try AtomicFile(
+        path: shards == 1 ? out : DatasetShard.path(out, index: 0, count: shards),
+        overwrite: overwrite)
+    }
+    let resolved = try ledgerOptions.resolve(schema, tables: tables, options: &options)
+    cleans ? try clean(tables, resolved, options) : try prepare(tables, resolved, options)
+  }
+
+  private func checkOptions() throws {
+    try checkThreads(threads)
+    guard (1...99_999).contains(shards) else {
+      throw CommandError.usage("shards is \(shards); it must be from 1 to 99999")
+    }
+    guard !cleans || shards == 1 else {
+      throw CommandError.usage("standard output has no shards; leave out --shards or name a file")
+    }
+    guard !cleans || !output.json else {
+      throw CommandError.usage(
+        "standard output cannot hold both the rows and --json; leave out one of them")
+    }
+  }
+
+  private func prepare(_ tables: [String], _ schema: Schema, _ options: PrepareOptions) throws {
+    let report = try Dataset.prepare(
+      tables: tables, schema: schema, to: out, shards: shards, options: options,
+      onMessage: Console.message, onProgress: PrepareCommand.show)
     Console.clearProgress()
-    try dataset.write(to: out, overwrite: overwrite)
     output.json ? Console.print(PrepareCommand.json(report)) : Console.print(rows(report))
+  }
+
+  private func clean(_ tables: [String], _ schema: Schema, _ options: PrepareOptions) throws {
+    ProcessControl.ignoreBrokenPipes()
+    let report = try Dataset.clean(
+      tables: tables, schema: schema, options: options, onMessage: Console.message,
+      onProgress: PrepareCommand.show, write: Console.print)
+    Console.clearProgress()
+    Console.message(
+      "\(report.rowsRead.grouped) rows read, \(report.rowsKept.grouped) kept,"
+        + " \(report.rowsMissing.grouped) missing, \(report.rowsRejected.grouped) rejected")
   }
 
   /// The progress line of a preparation.
@@ -76,6 +137,8 @@ struct PrepareCommand: ParsableCommand {
       ("rowsRead", .integer(report.rowsRead)), ("rowsKept", .integer(report.rowsKept)),
       ("rowsMissing", .integer(report.rowsMissing)),
       ("rowsRejected", .integer(report.rowsRejected)),
+      ("rowsFiltered", .integer(report.rowsFiltered)),
+      ("rowsBounded", .integer(report.rowsBounded)),
       ("trainRows", .integer(report.trainRows)),
       ("trainExamples", .integer(report.trainExamples)),
       ("testExamples", .integer(report.testExamples)), ("features", .integer(report.features)),
@@ -85,11 +148,13 @@ struct PrepareCommand: ParsableCommand {
 
   private func rows(_ report: PrepareReport) -> [(String, String)] {
     [
-      ("dataset", out),
+      ("dataset", shards == 1 ? out : "\(shards) shards of \(out)"),
       ("rows read", report.rowsRead.grouped),
       ("rows kept", report.rowsKept.grouped),
       ("rows missing", report.rowsMissing.grouped),
       ("rows rejected", report.rowsRejected.grouped),
+      ("rows filtered", report.rowsFiltered.grouped),
+      ("rows beyond their unit's", report.rowsBounded.grouped),
       ("training rows (n)", "\(report.trainRows.grouped), dropped rows included"),
       ("training examples", report.trainExamples.grouped),
       ("test examples", report.testExamples.grouped),

@@ -26,6 +26,11 @@ struct PrivacyOptions: ParsableArguments {
   @Option(help: "Which tables are compared: zero-out, add-remove, replace. (default: zero-out)")
   var neighbouring: NeighbouringRelation?
 
+  @Option(
+    name: .customLong("group-size"),
+    help: "How many rows differ, each of which takes part by itself. (default: 1)")
+  var groupSize: Int?
+
   @Option(help: "The method: pld, rdp, gdp. (default: pld)")
   var accountant: PrivacyMethod?
 
@@ -38,7 +43,7 @@ struct PrivacyOptions: ParsableArguments {
   func mechanism(_ noiseMultiplier: Double) throws(PrivacyError) -> PoissonSubsampledGaussian {
     try PoissonSubsampledGaussian(
       samplingRate: samplingRate, noiseMultiplier: noiseMultiplier,
-      relation: neighbouring ?? .zeroOut)
+      relation: neighbouring ?? .zeroOut, groupSize: groupSize ?? 1)
   }
 
   /// Steps with given noise.

@@ -34,7 +34,7 @@ struct SchemaCommand: ParsableCommand {
 
   func run() throws {
     let text = try SchemaDraft.draft(
-      table: table, label: label, delimiter: delimiter?.byte ?? UInt8(ascii: ","),
+      table: table, label: label, delimiter: delimiter?.byte,
       onMessage: Console.message)
     guard let out else {
       Console.print(text.hasSuffix("\n") ? String(text.dropLast()) : text)

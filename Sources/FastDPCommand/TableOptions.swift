@@ -38,10 +38,12 @@ struct TableOptions: ParsableArguments {
 
   /// Opens data: a dataset file, or a table that is prepared in memory.
   ///
-  /// - Parameter data: A dataset file, or a table where a schema is given.
+  /// - Parameters:
+  ///   - data: A dataset file, or a table where a schema is given.
+  ///   - model: The schema of a model; a table's schema that asks for estimates gets its values.
   /// - Returns: The data.
   /// - Throws: ``CommandError`` when options for tables come with a dataset file.
-  func open(_ data: String) throws -> Dataset {
+  func open(_ data: String, like model: Schema? = nil) throws -> Dataset {
     if schema == nil {
       let given = [
         ("delimiter", delimiter != nil), ("test-fraction", testFraction != nil),
@@ -57,8 +59,9 @@ struct TableOptions: ParsableArguments {
       throw CommandError.usage(
         "\(data) is a dataset file, which has its schema; leave out --schema")
     }
+    let schema = try loadSchema().map { schema in model.map(schema.resolved) ?? schema }
     return try Dataset.open(
-      data, schema: loadSchema(), options: prepareOptions, onMessage: Console.message)
+      data, schema: schema, options: prepareOptions, onMessage: Console.message)
   }
 
   /// The schema, where a file is named.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DPCollectives
 import DPFiles
 import DPLedger
 import FastDP
@@ -18,6 +19,10 @@ struct TrainCommand: ParsableCommand {
       RUN receives model.safetensors, statement.json and statement.txt, which may leave the house, \
       and run.json, metrics.jsonl and charges, which are for the operator. Ctrl-C writes a \
       checkpoint and ends with status 130; --resume goes on from there.
+
+      Several ranks can train one model together: each does its part of every step. RUN is rank 0's. \
+      ε, the statement and the batch size stay the same: 'fastdp launch --ranks 2 -- train \
+      ...', see its --help and docs/ranks.md.
 
       Examples:
         fastdp train people.safetensors --out run
@@ -49,6 +54,13 @@ struct TrainCommand: ParsableCommand {
   @Flag(name: .customLong("plan-only"), help: "Print σ, T and ε, and stop before any step.")
   var planOnly = false
 
+  @OptionGroup var group: GroupOptions
+
+  @Option(
+    help:
+      "How sums over ranks are done: auto, or a name of 'fastdp bench allreduce'. (default: auto)")
+  var algorithm: String?
+
   @OptionGroup var ledger: TrainLedgerOptions
   @OptionGroup var output: OutputOptions
 
@@ -57,17 +69,55 @@ struct TrainCommand: ParsableCommand {
       throw CommandError.usage("--resume and --overwrite exclude each other; give one of them")
     }
     try ledger.check(planOnly: planOnly)
+    let place = try group.environment()
+    guard let place, place.ranks > 1, !planOnly, ledger.registerPlan == nil else {
+      // A plan is one rank's work.
+      if place?.rank ?? 0 == 0, let outcome = try train(nil) { try report(outcome) }
+      return
+    }
+    let members = try RankGroup.join(place, options: group.options())
+    let outcome: TrainingOutcome?
+    do {
+      try chooseAlgorithms(members.communicator)
+      outcome = try train(TrainingRanks(members), sharing: place)
+    } catch {
+      if case .status(_, let line) = ExitStatus(of: error) { members.abort(line ?? "\(error)") }
+      throw error
+    }
+    members.close()
+    guard let outcome else { return }
+    if members.rank == 0 { return try report(outcome) }
+    if outcome.interrupted { throw ExitCode(ExitStatus.interrupted) }
+  }
+
+  /// How sums over ranks are done: as asked for, or as measured.
+  private func chooseAlgorithms(_ communicator: Communicator) throws {
+    let table = algorithm == "auto" ? nil : algorithm
+    if let table = table ?? ProcessInfo.processInfo.environment["FASTDP_ALLREDUCE"] {
+      communicator.algorithms = try AlgorithmTable(table)
+    } else {
+      try communicator.tune()
+    }
+  }
+
+  /// Plans and trains, on one rank or on each of several.
+  ///
+  /// - Returns: What it came to; nil where only a plan was asked for.
+  private func train(
+    _ ranks: TrainingRanks?, sharing place: LaunchEnvironment? = nil
+  ) throws -> TrainingOutcome? {
+    let leads = ranks?.leads ?? true
     let config = try config.map { try TrainConfig(contentsOf: $0) }
     let options = config.map { self.options.over($0.options) } ?? self.options
     guard let data = data ?? config?.data else {
       throw CommandError.usage("no data; give a dataset file, or a table with --schema")
     }
-    let directory = try runDirectory()
+    let directory = try runDirectory(leads: leads)
     let dataset = try options.table.open(data)
     var name = options.accountant ?? .pld
     var training = try options.trainingOptions()
     if resume, let directory {
-      let plan = try Trainer.plan(of: directory)
+      let plan = try Trainer.plan(of: directory, over: ranks)
       training = training.resuming(plan, given: options)
       // A run goes on by the method it was planned with.
       let planned = plan.privacy.flatMap { AccountantName(rawValue: $0.accountant) }
@@ -75,30 +125,40 @@ struct TrainCommand: ParsableCommand {
     }
     let accountant = name.accountant
     let plan = try TrainingPlan(training, dataset: dataset, accountant: accountant)
-    for warning in plan.warnings { Console.message("warning: \(warning)") }
-    if try ledger.register(plan, accountant) { return show(plan) }
-    guard let directory, !planOnly else { return show(plan) }
-    let account = try ledger.account(plan, dataset, folder: directory.path)
-    let trainer = try Trainer(plan, dataset: dataset, accountant: accountant, ledger: account)
-    let control = control(options)
-    let outcome =
-      try resume
+    if leads { for warning in plan.warnings { Console.message("warning: \(warning)") } }
+    if try ledger.register(plan, accountant) {
+      show(plan)
+      return nil
+    }
+    guard let directory, !planOnly else {
+      show(plan)
+      return nil
+    }
+    let account = leads ? try ledger.account(plan, dataset, folder: directory.path) : nil
+    let trainer = try Trainer(
+      plan, dataset: dataset, accountant: accountant, ledger: account, ranks: ranks)
+    let control = control(options, leads: leads, sharing: place)
+    defer { Console.clearProgress() }
+    return try resume
       ? trainer.resume(in: directory, control: control)
       : trainer.start(in: directory, overwrite: overwrite, control: control)
-    Console.clearProgress()
+  }
+
+  /// Prints what a run came to.
+  private func report(_ outcome: TrainingOutcome) throws {
     guard !outcome.interrupted else {
       throw CommandError(
         status: ExitStatus.interrupted,
-        message: "interrupted after \(outcome.stepsTaken) of \(plan.steps) steps; "
+        message: "interrupted after \(outcome.stepsTaken) of \(outcome.plan.steps) steps; "
           + "--resume goes on from there")
     }
     output.json
       ? Console.print(TrainReport.json(outcome))
-      : Console.print(TrainReport.rows(outcome, directory: directory))
+      : Console.print(TrainReport.rows(outcome, directory: RunDirectory(path: out ?? "")))
   }
 
   /// The run's folder, found fit before any work; nil where only a plan is asked for.
-  private func runDirectory() throws -> RunDirectory? {
+  private func runDirectory(leads: Bool) throws -> RunDirectory? {
     guard let out else {
       guard planOnly || ledger.registerPlan != nil else {
         throw CommandError.usage("no folder for the run; give --out RUN")
@@ -107,16 +167,20 @@ struct TrainCommand: ParsableCommand {
     }
     guard !out.isEmpty else { throw CommandError.usage("--out is empty; name the run's folder") }
     let directory = RunDirectory(path: out)
-    if !resume, !planOnly { try directory.checkFree(overwrite: overwrite) }
+    if leads, !resume, !planOnly { try directory.checkFree(overwrite: overwrite) }
     return directory
   }
 
-  private func control(_ options: TrainOptions) -> TrainingControl {
+  private func control(
+    _ options: TrainOptions, leads: Bool, sharing place: LaunchEnvironment?
+  ) -> TrainingControl {
     ProcessControl.watchSignals()
     var control = TrainingControl()
     if let every = options.checkpointEvery { control.checkpointInterval = every.duration }
-    control.threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
+    let processors = ProcessInfo.processInfo.activeProcessorCount
+    control.threads = options.threads ?? place?.threads(sharing: processors) ?? processors
     control.shouldStop = { ProcessControl.isStopRequested }
+    guard leads else { return control }
     control.onProgress = TrainReport.show
     control.onMessage = Console.message
     return control
@@ -145,6 +209,7 @@ extension TrainingOptions {
     if given.epochs == nil, given.steps == nil { options.length = .steps(plan.steps) }
     if given.delta == nil { options.delta = plan.privacy?.delta }
     if given.clip == nil, let clip = plan.privacy?.clip { options.clipNorm = clip }
+    if given.clipping == nil, let rule = plan.privacy?.clipping { options.clipping = rule }
     if given.batchSize == nil { options.batchSize = plan.batchSize }
     if given.learningRate == nil { options.learningRate = plan.learningRate }
     if given.schedule == nil { options.schedule = plan.schedule.shape }
@@ -155,6 +220,7 @@ extension TrainingOptions {
       options.relation = relation
     }
     if given.noise == nil, let noise = plan.privacy?.noise { options.noise = noise }
+    if given.numerics == nil { options.numerics = plan.numerics }
     if given.insecureSeed == nil { options.insecureSeed = plan.insecureSeed }
     return options
   }

@@ -19,9 +19,10 @@ struct TrainConfig {
   ]
   private static let names: Set<String> = [
     "schema", "delimiter", "test-fraction", "split-key", "max-rejected", "source", "hidden",
-    "activation", "epsilon", "noise-multiplier", "non-private", "delta", "clip", "batch-size",
+    "activation", "epsilon", "noise-multiplier", "non-private", "delta", "clip", "clipping",
+    "batch-size",
     "epochs", "steps", "learning-rate", "schedule", "warmup", "weight-decay",
-    "optimizer", "neighbouring", "noise", "accountant",
+    "optimizer", "neighbouring", "noise", "accountant", "numerics",
     "threads", "checkpoint-every", "insecure-seed",
   ]
 
@@ -65,11 +66,13 @@ struct TrainConfig {
       Console.message("\(place): minibatch_size is ignored; clipping is always per example")
       return []
     case "master_ip", "master_port":
-      Console.message("\(place): \(key) is ignored; this version trains on one rank")
+      Console.message(
+        "\(place): \(key) is ignored; --rank, --ranks and --master place a rank by hand")
       return []
     case "world_size":
       guard words == ["1"] else {
-        throw CommandError.usage("\(place): world_size must be 1; this version trains on one rank")
+        throw CommandError.usage(
+          "\(place): world_size must be 1; start ranks with 'fastdp launch --ranks N -- train ...'")
       }
       return []
     default:

@@ -55,7 +55,12 @@ struct TrainLedgerOptions: ParsableArguments {
     _ plan: TrainingPlan, _ dataset: Dataset, folder: String
   ) throws -> RunLedger? {
     guard let ledger else { return nil }
-    _ = try mechanism(of: plan)
+    let mechanism = try mechanism(of: plan)
+    guard mechanism.groupSize == 1 || plan.privacy?.noise != .discrete else {
+      throw CommandError.usage(
+        "a ledger cannot count discrete noise for units of several rows; train with --noise gaussian"
+      )
+    }
     let account = try Ledger(path: ledger).openAccount(
       run: folder.split(separator: "/").last.map(String.init) ?? folder, source: plan.data.source,
       plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16),

@@ -27,6 +27,13 @@ struct TrainOptions: ParsableArguments {
   var clip: Double?
 
   @Option(
+    help: """
+      flat; per-layer, each of L layers to C/√L; automatic, every gradient g to C/(‖g‖ + 0.01) of \
+      itself. (default: flat)
+      """)
+  var clipping: Clipping?
+
+  @Option(
     name: .customLong("batch-size"),
     help: "B, the expected batch size. (default: n/50, at least 256)")
   var batchSize: Int?
@@ -69,6 +76,12 @@ struct TrainOptions: ParsableArguments {
   @Option(help: "The method that computes ε: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
+  @Option(
+    help: """
+      fast, or canonical: slower, and the same model bit for bit on every processor. (default: fast)
+      """)
+  var numerics: Numerics?
+
   @Option(help: "At most so many threads. (default: one for each processor)")
   var threads: Int?
 
@@ -106,6 +119,7 @@ struct TrainOptions: ParsableArguments {
     }
     merged.delta = delta ?? other.delta
     merged.clip = clip ?? other.clip
+    merged.clipping = clipping ?? other.clipping
     merged.batchSize = batchSize ?? other.batchSize
     merged.learningRate = learningRate ?? other.learningRate
     merged.schedule = schedule ?? other.schedule
@@ -115,6 +129,7 @@ struct TrainOptions: ParsableArguments {
     merged.neighbouring = neighbouring ?? other.neighbouring
     merged.noise = noise ?? other.noise
     merged.accountant = accountant ?? other.accountant
+    merged.numerics = numerics ?? other.numerics
     merged.threads = threads ?? other.threads
     merged.checkpointEvery = checkpointEvery ?? other.checkpointEvery
     merged.insecureSeed = insecureSeed ?? other.insecureSeed
@@ -148,6 +163,7 @@ struct TrainOptions: ParsableArguments {
     }
     options.delta = delta
     options.clipNorm = clip ?? options.clipNorm
+    options.clipping = clipping ?? options.clipping
     options.batchSize = batchSize
     options.learningRate = learningRate
     options.schedule = schedule ?? options.schedule
@@ -156,6 +172,7 @@ struct TrainOptions: ParsableArguments {
     options.optimizer = optimizer ?? options.optimizer
     options.relation = neighbouring ?? options.relation
     options.noise = noise ?? options.noise
+    options.numerics = numerics ?? options.numerics
     options.insecureSeed = insecureSeed
     return options
   }

@@ -95,6 +95,7 @@ private final class ScriptedPeer: Transport {
   let ranks = 2
   let policy = WaitPolicy(looks: 0, yields: 0)
   let ticket: UInt32 = 0
+  let watch: GroupWatch? = nil
   /// What rank 0 has sent.
   private(set) var heard: [UInt8] = []
   private var script: ArraySlice<UInt8>

@@ -19,9 +19,13 @@ struct BadInputTests {
       y: {type: binary}
     """
 
-  private func prepare(_ bytes: [UInt8], schema: String = schema) throws {
+  private func prepare(
+    _ bytes: [UInt8], schema: String = schema, chunkSize: Int = 1 << 17, threads: Int = 1
+  ) throws {
     var options = PrepareOptions()
     options.testFraction = 0
+    options.chunkSize = chunkSize
+    options.threads = threads
     _ = try Dataset.prepare(
       tables: [folder.write(bytes, to: "t.csv")], schema: Schema(text: schema, file: "s.yaml"),
       options: options)
@@ -102,9 +106,14 @@ struct BadInputTests {
   func tableIsRefusedAtItsPlace(table: String, message: String, code: DataError.Code) throws {
     // U+00FF stands for the byte FF, which is in no UTF-8 text.
     let bytes = table.unicodeScalars.map { UInt8($0.value) }
-    let error = #expect(throws: DataError.self) { try prepare(bytes) }
-    #expect(error?.code == code)
-    #expect(error?.description == "\(folder.file("t.csv")):\(message)")
+    // In one piece, and at the borders of pieces of every size.
+    for chunkSize in [1 << 17] + Array(1...bytes.count + 1) {
+      let error = #expect(throws: DataError.self) {
+        try prepare(bytes, chunkSize: chunkSize, threads: 1 + chunkSize % 3)
+      }
+      #expect(error?.code == code)
+      #expect(error?.description == "\(folder.file("t.csv")):\(message)")
+    }
     #expect(try folder.names == ["t.csv"])
   }
 

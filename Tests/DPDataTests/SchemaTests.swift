@@ -49,6 +49,74 @@ struct SchemaTests {
     }
   }
 
+  private let rich = """
+    label: college
+    unit: household
+    max_rows_per_unit: 4
+    where: "age >= 18 and sex != x"
+    imputation: {noise_multiplier: 12.5}
+    columns:
+      age:    {type: numeric, bounds: [18, 93], scaling: standard, mean: 45, std: 15.5}
+      educ:   {type: categorical, categories: [low, middle, high], encoding: ordinal}
+      town:   {type: hashed, buckets: 4, missing: indicator}
+      income: {type: numeric, bounds: [0, 9], scaling: min-max, missing: impute, impute: median, bins: 64}
+      sex:    {type: categorical, categories: [f, m], missing: impute, impute: most-frequent}
+    derive:
+      college: "`years of school` >= 13"
+      old:     {condition: "age > 65", missing: impute, impute: 0}
+    """
+
+  @Test func everyPolicyIsReadAndSurvivesTheCanonicalForm() throws {
+    let schema = try Schema(text: rich, file: "s.yaml")
+    #expect(schema.maxRowsPerUnit == 4 && schema.imputationNoise == 12.5)
+    #expect(schema.filter == (try Condition("age>=18 AND sex!='x'")))
+    #expect(
+      schema.columns[0].type == .standard(bounds: 18...93, mean: 45, deviation: 15.5))
+    #expect(schema.columns[1].type == .ordinal(categories: ["low", "middle", "high"]))
+    #expect(schema.columns[2].type == .hashed(buckets: 4))
+    #expect(schema.columns[3].bins == 64)
+    #expect(schema.columns[5].type == .derived(try Condition("`years of school` >= 13")))
+    #expect(schema.estimatedColumns.map(\.name) == ["income", "sex"])
+    #expect(schema.estimatedColumns.map(schema.estimate) == [.median, .mostFrequent])
+    #expect(schema.labelKind == .binary && schema.classNames == ["0", "1"])
+    #expect(
+      schema.featureNames == [
+        "age", "educ", "town#0", "town#1", "town#2", "town#3", "town:missing", "income", "sex=f",
+        "sex=m", "old",
+      ])
+    let again = try Schema(text: schema.canonicalJSON, file: "s.json")
+    #expect(again == schema && again.stableHash == schema.stableHash)
+    #expect(throws: Never.self) {
+      _ = try JSONSerialization.jsonObject(with: Data(schema.canonicalJSON.utf8))
+    }
+  }
+
+  /// With values in the place of estimates a schema asks for nothing, and can be told from its file.
+  @Test func estimatesAreResolved() throws {
+    let schema = try Schema(text: rich, file: "s.yaml")
+    let resolved = try schema.resolved(with: ["income": "3.5", "sex": "m"])
+    #expect(resolved.estimatedColumns.isEmpty && resolved.imputationNoise == nil)
+    #expect(resolved.columns[3].impute == "3.5" && resolved.columns[3].bins == nil)
+    #expect(schema.resolved(as: resolved) == resolved)
+    let other = try Schema(text: rich.replacing("buckets: 4", with: "buckets: 5"), file: "s.yaml")
+    #expect(other.resolved(as: resolved) == other)
+    #expect(throws: DataError.self) { _ = try schema.resolved(with: ["income": "3.5"]) }
+    #expect(throws: DataError.self) { _ = try schema.resolved(with: ["income": "99", "sex": "m"]) }
+  }
+
+  /// A word that a column declares as its value is that value.
+  @Test func declaredValuesGoBeforeEstimates() throws {
+    let schema = try Schema(
+      label: "y",
+      columns: [
+        .init(
+          name: "x", type: .categorical(categories: ["mean", "most-frequent"], other: false),
+          missing: .impute, impute: "most-frequent"),
+        .init(name: "y", type: .binary(values: nil)),
+      ])
+    #expect(schema.estimatedColumns.isEmpty)
+  }
+
   @Test(arguments: [
     "a \"b\" \\ /", "\u{7F}\u{85}\u{2028}\u{FEFF}\u{1}", "na\u{EF}ve \u{65E5}\u{672C} \u{1F600}",
     "two\nlines", "#", "- a", ": b", "{", "'", "!tag", "&anchor", "*alias", "%", "@", "`",
@@ -114,8 +182,95 @@ struct SchemaTests {
       "s.yaml:4:3: column \"x\" is the id"
     ),
     (
-      "label: y\nunit: x\nmax_rows_per_unit: 4\ncolumns: {}",
-      "s.yaml:3:20: max_rows_per_unit is not supported yet"
+      "label: y\nmax_rows_per_unit: 4\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:2:20: max_rows_per_unit is given, but no unit"
+    ),
+    (
+      "label: y\nunit: u\nmax_rows_per_unit: 0\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:3:20: max_rows_per_unit is 0; it must be at least 1"
+    ),
+    (
+      "label: y\nunit: u\nmax_rows_per_unit: four\ncolumns: {x: {type: binary}}",
+      "s.yaml:3:20: max_rows_per_unit is not a whole number"
+    ),
+    (
+      "label: y\nwhere: x >\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:2:8: where: at character 4 of the condition"
+    ),
+    (
+      "label: y\nwhere: x = y\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:2:8: where compares with \"y\", which is a column's name"
+    ),
+    (
+      "label: y\nwhere: x != NA\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:2:8: where compares with a text that na calls missing"
+    ),
+    (
+      "label: y\ncolumns: {y: {type: binary}}\nderive:\n  d: e = 1\n  e: x = 1",
+      "s.yaml:4:3: derived column \"d\" compares the derived column \"e\""
+    ),
+    (
+      "label: y\ncolumns: {y: {type: binary}}\nderive:\n  y: x = 1",
+      "s.yaml:4:3: column \"y\" is declared twice"
+    ),
+    (
+      "label: y\ncolumns: {y: {type: binary}}\nderive:\n  d: {missing: drop}",
+      "s.yaml:4:6: derived column \"d\" has no condition"
+    ),
+    (
+      "label: y\nimputation: {}\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:2:13: imputation has no noise_multiplier"
+    ),
+    (
+      "label: y\nimputation: {noise_multiplier: 9}\ncolumns: {x: {type: binary}, y: {type: binary}}",
+      "s.yaml:2:13: imputation is given, but no column has impute"
+    ),
+    (
+      "label: y\nmissing: impute\ncolumns:\n  x: {type: binary, impute: mean}\n  y: {type: binary}",
+      "s.yaml:4:3: column \"x\" imputes its mean, which only numbers have"
+    ),
+    (
+      "label: y\nmissing: impute\ncolumns:\n  x: {type: hashed, buckets: 9, impute: most-frequent}\n"
+        + "  y: {type: binary}", "s.yaml:4:3: column \"x\" imputes an estimate, which a hashed"
+    ),
+    (
+      "label: y\nmissing: impute\ncolumns:\n  x: {type: numeric, bounds: [0, 1], impute: 1, bins: 9}\n"
+        + "  y: {type: binary}", "s.yaml:4:3: column \"x\" declares bins, which are for"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: numeric, bounds: [0, 1], scaling: standard}",
+      "s.yaml:3:6: column \"x\" has standard scaling, but not both mean and std"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: numeric, bounds: [0, 1], scaling: log}",
+      "s.yaml:3:47: scaling is not min-max or standard"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: numeric, bounds: [0, 1], mean: 2}",
+      "s.yaml:3:38: column \"x\" has the unknown key \"mean\""
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: numeric, bounds: [0, 1], scaling: standard, mean: 0, std: 0}\n"
+        + "  y: {type: binary}", "s.yaml:3:3: column \"x\" needs a finite mean, and a std"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: categorical, categories: [a, b], encoding: ordinal, other: true}",
+      "s.yaml:3:65: column \"x\" has the unknown key \"other\""
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: categorical, categories: [a], encoding: ordinal}\n"
+        + "  y: {type: binary}", "s.yaml:3:3: column \"x\" is ordinal and needs at least 2"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: hashed}", "s.yaml:3:6: hashed column \"x\" has no buckets"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: hashed, buckets: 1}\n  y: {type: binary}",
+      "s.yaml:3:3: column \"x\" has 1 buckets; it must be at least 2"
+    ),
+    (
+      "label: y\ncolumns:\n  x: {type: binary}\n  y: {type: hashed, buckets: 9}",
+      "s.yaml:4:3: the label \"y\" is hashed, which is for features"
     ),
     (
       "label: y\nmissing: impute\ncolumns:\n  x: {type: binary}\n  y: {type: binary}",

@@ -27,6 +27,7 @@ struct TableScanTests {
       switch outcome {
       case .features: found.append("\(row)")
       case .missing: found.append("missing \(row)")
+      case .filtered: found.append("filtered")
       case .rejected(let error): found.append("\(error.location?.line ?? 0) \(row)")
       }
     }

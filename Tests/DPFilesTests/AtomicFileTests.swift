@@ -109,4 +109,24 @@ struct AtomicFileTests {
         == "\(path): no space left to write it; free some space or choose another folder")
     #expect(try FileManager.default.contentsOfDirectory(atPath: disk.path).isEmpty)
   }
+
+  /// Bytes written at places come back from there, a gap holds zeros, and a name comes at commit only.
+  @Test(arguments: [true, false])
+  func placesAreWrittenAndReadBack(nameless: Bool) throws {
+    let path = folder.file("out")
+    let file = try AtomicFile(path: path, overwrite: false, namelessFiles: nameless)
+    unsafe try [UInt8]([7, 8, 9]).withUnsafeBytes { unsafe try file.write($0, at: 100_000) }
+    unsafe try [UInt8]([1, 2]).withUnsafeBytes { unsafe try file.write($0, at: 0) }
+    var back = [UInt8](repeating: 5, count: 4)
+    unsafe try back.withUnsafeMutableBytes { unsafe try file.read(into: $0, at: 99_999) }
+    #expect(back == [0, 7, 8, 9])
+    let error = #expect(throws: FileError.self) {
+      unsafe try back.withUnsafeMutableBytes { unsafe try file.read(into: $0, at: 100_000) }
+    }
+    #expect(error?.code == .inputOutput)
+    try file.commit()
+    #expect(try folder.names == ["out"])
+    let bytes = try #require(FileManager.default.contents(atPath: path))
+    #expect(bytes.count == 100_003 && Array(bytes.prefix(3)) == [1, 2, 0])
+  }
 }

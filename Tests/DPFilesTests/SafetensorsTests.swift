@@ -136,4 +136,16 @@ struct SafetensorsTests {
       }
     }
   }
+
+  /// A header with room to grow is read as one without.
+  @Test(arguments: [0, 8, 1024])
+  func roomInTheHeaderChangesNothing(room: Int) throws {
+    let request = SafetensorsLayout.Request("x", .u8, shape: [2])
+    let layout = SafetensorsLayout([request], metadata: ["a": "b"], headerByteCount: room)
+    #expect(layout.header.count % 8 == 0 && layout.header.count >= room)
+    let reader = try SafetensorsReader(MappedBytes(layout.header + [3, 4]), name: "t")
+    #expect(
+      reader.metadata == ["a": "b"] && reader.tensors.map(\.range) == layout.tensors.map(\.range))
+    #expect(layout.byteCount == layout.header.count + 2)
+  }
 }

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// Every variant with both kinds of numerics.
-private let variants = TileKernels.Numerics.allCases.flatMap { TileKernels.available($0) }
+private let variants = Numerics.allCases.flatMap { TileKernels.available($0) }
 
 /// The lengths that blocks and registers are cut at, and their neighbours.
 private let lengths = [1, 2, 3, 4, 5, 7, 9, 12, 13, 16, 33, 50, 131]
@@ -202,11 +202,32 @@ private let lengths = [1, 2, 3, 4, 5, 7, 9, 12, 13, 16, 33, 50, 131]
       kernels.addOuterProducts(
         gradients, input, panels: 5, unitsPerOne: 0x1p24, to: &span, weightsAt: 0,
         biasesAt: 7 * units)
-      return (0..<80).flatMap { values(output, $0).map(\.bitPattern) }
-        + (0..<5).flatMap { panel in (0..<16).map { norms[panel][$0].bitPattern } }
-        + sum.map { UInt32(truncatingIfNeeded: Int($0)) }
+      // The faster way to round small products gives the same sums.
+      let small = sums(kernels, gradients, input, largest: 8)
+      #expect(small == sums(kernels, gradients, input, largest: .infinity))
+      sum += small
+      let outputs = (0..<80).flatMap { values(output, $0).map(\.bitPattern) }
+      let squares = (0..<5).flatMap { panel in (0..<16).map { norms[panel][$0].bitPattern } }
+      return outputs + squares + sum.map { UInt32(truncatingIfNeeded: Int($0)) }
     }
     for result in results.dropFirst() { #expect(result == results[0]) }
+  }
+
+  private func sums(
+    _ kernels: TileKernels, _ gradients: Panels, _ input: Panels, largest: Double
+  ) -> [Double] {
+    let weights = gradients.units * input.units
+    var sum = [Double](repeating: 0, count: weights + gradients.units)
+    var span = sum.mutableSpan
+    kernels.addOuterProducts(
+      gradients, input, panels: 5, unitsPerOne: 0x1p18, largest: largest, to: &span, weightsAt: 0,
+      biasesAt: weights)
+    // Without a grid nothing is rounded to whole numbers, however small the products are.
+    kernels.addOuterProducts(
+      gradients, input, panels: 5, unitsPerOne: nil, largest: largest, to: &span, weightsAt: 0,
+      biasesAt: weights)
+    #expect(sum.contains { $0 != $0.rounded() })
+    return sum
   }
 
   @Test(arguments: variants) func factorsBringNormsToTheBound(kernels: TileKernels) {
@@ -221,34 +242,43 @@ private let lengths = [1, 2, 3, 4, 5, 7, 9, 12, 13, 16, 33, 50, 131]
         clip.labels[panel][lane] = lane == 4 ? .nan : 1
       }
     }
-    for bound in [0.1, 1, 1e6, .infinity] {
-      let counts = clip.apply(kernels, panels: 2, clipNorm: bound, slack: 1.5, reach: 1e9)
-      var expected = TileClip.Counts()
-      for panel in 0..<2 {
-        for lane in 0..<16 {
-          let inputs = (0..<2).map { Double(clip.inputNorms[$0][panel][lane]) + 1 }
-          let square =
-            1.5
-            * (Double(clip.gradientNorms[0][panel][lane]) * inputs[0]
-              + Double(clip.gradientNorms[1][panel][lane]) * inputs[1])
-          let usable = square.isFinite && 3 * inputs[0] <= 1e9 && 2 * inputs[1] <= 1e9
-          let factor = Double(clip.factors[panel][lane])
-          let norm = square.squareRoot()
-          let held = lane != 4
-          #expect(clip.broken(panel: panel)[lane] == !usable)
-          expected.brokenLanes += usable ? 0 : 1
-          expected.examples += held ? 1 : 0
-          expected.broken += held && !usable ? 1 : 0
-          expected.clipped += held && usable && norm > bound ? 1 : 0
-          guard held && usable else {
-            #expect(factor == 0)
-            continue
-          }
-          #expect(factor * norm <= bound * (1 + 0x1p-52) && factor <= 1)
-          #expect(factor >= min(1, bound / norm) * (1 - 0x1p-22))
-        }
+    for (perLayer, offset) in [(false, 0), (true, 0), (false, 0.01)] as [(Bool, Double)] {
+      for bound in [0.1, 1, 1e6] + (offset == 0 ? [Double.infinity] : []) {
+        tryFactors(clip, kernels, perLayer: perLayer, offset: offset, bound: bound)
       }
-      #expect(counts == expected)
     }
+  }
+
+  private func tryFactors(
+    _ clip: TileClip, _ kernels: TileKernels, perLayer: Bool, offset: Double, bound: Double
+  ) {
+    let counts = clip.apply(
+      kernels, panels: 2, perLayer: perLayer, clipNorm: bound, offset: offset, slack: 1.5,
+      reach: 1e9)
+    var expected = TileClip.Counts()
+    for (panel, lane) in (0..<2).flatMap({ panel in (0..<16).map { (panel, $0) } }) {
+      let inputs = (0..<2).map { Double(clip.inputNorms[$0][panel][lane]) + 1 }
+      let squares = (0..<2).map { 1.5 * Double(clip.gradientNorms[$0][panel][lane]) * inputs[$0] }
+      let usable =
+        (squares[0] + squares[1]).isFinite && 3 * inputs[0] <= 1e9 && 2 * inputs[1] <= 1e9
+      let norms = (perLayer ? squares : [squares[0] + squares[1]]).map { $0.squareRoot() + offset }
+      let held = lane != 4
+      #expect(clip.broken(panel: panel)[lane] == !usable)
+      expected.brokenLanes += usable ? 0 : 1
+      expected.examples += held ? 1 : 0
+      expected.broken += held && !usable ? 1 : 0
+      expected.clipped += held && usable && norms.contains { $0 > bound } ? 1 : 0
+      for (group, norm) in norms.enumerated() {
+        let factor = Double(clip.factors[group][panel][lane])
+        guard held && usable else {
+          #expect(factor == 0)
+          continue
+        }
+        #expect(factor * norm <= bound * (1 + 0x1p-52) && (factor <= 1 || offset > 0))
+        let exact = offset > 0 ? bound / norm : min(1, bound / norm)
+        #expect(factor <= exact * (1 + 0x1p-52) && factor >= exact * (1 - 0x1p-22))
+      }
+    }
+    #expect(counts == expected)
   }
 }

@@ -24,7 +24,7 @@ import Testing
   func everyCommitIsSyncedInWALMode(left: String) throws {
     let folder = try ScratchFolder()
     let path = folder.file("ledger")
-    try Ledger.create(path: path, version: 3)
+    try Ledger.create(path: path, version: 4)
     let queue = try DatabaseQueue(path: path)
     try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA journal_mode = \(left)") }
     try queue.close()
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [99, 4, -1, -2_000_000_000])
+  @Test(arguments: [99, 5, -1, -2_000_000_000])
   func aVersionThatIsNotKnownIsRefused(version: Int) throws {
     let fixture = try LedgerFixture()
     let queue = try DatabaseQueue(path: fixture.path)
@@ -123,14 +123,14 @@ import Testing
     #expect(try fixture.steps(of: "people") == 3)
   }
 
-  @Test(arguments: [1, 2])
+  @Test(arguments: [1, 2, 3])
   func aLedgerOfAnOlderVersionMigratesWithItsChain(version: Int) throws {
     let folder = try ScratchFolder()
     let path = folder.file("old")
     try Ledger.create(path: path, version: version)
     let head = try VersionOne(path: path).fill()
     let ledger = try Ledger(path: path)
-    #expect(try ledger.pragma("user_version") == "3")
+    #expect(try ledger.pragma("user_version") == "4")
     #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
     let summary = try ledger.summary(accountant: RDPAccountant())
     #expect(summary.sources.map(\.source.rule) == [.filter])
@@ -139,6 +139,44 @@ import Testing
     try account.reserve(0..<5, of: PoissonSubsampledGaussian(samplingRate: 0.1, noiseMultiplier: 2))
     #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
     #expect(try ledger.summary(accountant: RDPAccountant()).sources.map(\.steps) == [12])
+  }
+
+  /// Steps for units are charged as what they are, apart from those for rows.
+  @Test func groupsAreChargedByTheirSize() throws {
+    let fixture = try LedgerFixture()
+    try fixture.ledger.register(
+      source: "people", target: PrivacyTarget(epsilon: 10, delta: 1e-5), order: 8)
+    let account = try fixture.ledger.openAccount(run: "units", source: "people")
+    let pair = try PoissonSubsampledGaussian(
+      samplingRate: 0.01, noiseMultiplier: 2, groupSize: 4)
+    let row = try PoissonSubsampledGaussian(samplingRate: 0.01, noiseMultiplier: 2)
+    try account.reserve(0..<5, of: pair)
+    try account.reserve(5..<7, of: row)
+    let reopened = try Ledger(path: fixture.path)
+    #expect(try reopened.verify().problems.isEmpty)
+    let summary = try reopened.summary(of: "people", accountant: RDPAccountant()).sources[0]
+    #expect(summary.composition.map(\.mechanism) == [row, pair])
+    #expect(summary.composition.map(\.count) == [2, 5])
+    let filter = try RenyiFilter(PrivacyTarget(epsilon: 10, delta: 1e-5), order: 8)
+    let share = (2 * filter.cost(of: row) + 5 * filter.cost(of: pair)) / filter.limit
+    #expect(
+      abs(summary.spentShare - share) < 1e-12 && filter.cost(of: pair) > 4 * filter.cost(of: row))
+  }
+
+  @Test func aPlanIsForItsSizeOfGroup() throws {
+    let fixture = try LedgerFixture()
+    try fixture.ledger.register(
+      source: "people", target: PrivacyTarget(epsilon: 10, delta: 1e-5), rule: .plans)
+    let pair = try PoissonSubsampledGaussian(
+      samplingRate: 0.01, noiseMultiplier: 2, groupSize: 2)
+    try fixture.ledger.register(
+      plan: "one", ComposedSteps(of: pair, count: 10), source: "people",
+      accountant: RDPAccountant())
+    let account = try fixture.ledger.openAccount(run: "r", source: "people", plan: "one")
+    let row = try PoissonSubsampledGaussian(samplingRate: 0.01, noiseMultiplier: 2)
+    #expect(ledgerCode { try account.reserve(0..<1, of: row) } == .invalidRequest)
+    try account.reserve(0..<10, of: pair)
+    #expect(try fixture.ledger.verify().problems.isEmpty)
   }
 
   @Test func epsilonMayChangeAndNothingElse() throws {

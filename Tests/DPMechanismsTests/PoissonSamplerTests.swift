@@ -127,13 +127,111 @@ import Testing
     while q < 0.25 {
       for rate in [q, q.nextUp, q * 1.37] {
         let lambda = PoissonSampler.rate(of: rate)
-        #expect(-expm1(-(lambda + 2 * GeometricWalk.error)) + 0x1p-52 <= rate)
-        #expect(-expm1(-lambda) >= rate - 0x1p-45)
+        #expect(-expm1(-lambda) + 7 * GeometricWalk.error <= rate)
+        #expect(-expm1(-lambda) >= rate - 0x1p-43)
         // The series, against the C library.
-        let exact = -log1p(-(rate - 0x1p-51)) - 2 * GeometricWalk.error
+        let exact = -log1p(-(rate - 8 * GeometricWalk.error))
         #expect(lambda <= exact && lambda >= exact * (1 - 0x1p-48))
       }
       q *= 1.9
+    }
+  }
+
+  /// The promise itself, from the skips that words really give: whatever happens to all other records,
+  /// one is drawn with a probability of at most q, and of hardly less.
+  @Test(arguments: [PoissonSampler.leastRate, 1e-9, 1e-6, 3e-4, 0.02, 0.249])
+  func noRecordIsLikelierThanQGivenAllOthers(q: Double) {
+    let lambda = PoissonSampler.rate(of: q)
+    // Words that give a skip of m or more are those up to a largest one.
+    func words(_ m: Double) -> Double {
+      guard m > 0 else { return 0x1p64 }
+      var below: UInt64 = 0
+      var above = UInt64.max
+      while above - below > 1 {
+        let middle = below + (above - below) / 2
+        let group = [UInt64](repeating: middle, count: GeometricWalk.groupWords)
+        let skip = GeometricWalk.negativeLogarithms(group)[0] * (1 / lambda)
+        if skip >= m { below = middle } else { above = middle }
+      }
+      return Double(below) + 1
+    }
+    func reach(_ m: Double) -> Double { words(m) * 0x1p-64 }
+    func exactly(_ m: Double) -> Double { reach(m) - reach(m + 1) }
+    let longest = (8 / lambda).rounded(.down)
+    let lengths = [0, 1, 2, 7, 0.01 / lambda, 0.3 / lambda, 1 / lambda, 3 / lambda, 3.9 / lambda]
+      .map { $0.rounded(.down) }.filter { 2 * $0 + 2 < longest }
+    for j in lengths {
+      for k in lengths {
+        for odds in [
+          exactly(j) * exactly(k) / exactly(j + k + 1), exactly(j) * reach(k) / reach(j + k + 1),
+        ] {
+          let probability = odds / (1 + odds)
+          // Doubles that words are counted in are off by a relative 2⁻⁵³ of what they are taken from.
+          #expect(probability <= q + 0x1p-50 && probability >= q - 0x1p-42, "\(j), \(k)")
+        }
+      }
+    }
+  }
+
+  /// The least rates, over as many records as there may be: their number, and where they lie.
+  @Test(arguments: [1e-9, PoissonSampler.leastRate])
+  func leastRatesDrawTheirShare(q: Double) throws {
+    let n = 1 << 32
+    var sampler = try PoissonSampler(
+      SecureKey(), samplingRate: SamplingRate(q),
+      blocks: RecordBlocks(records: n, samplingRate: SamplingRate(q)))
+    let steps = 500
+    var parts = [Int](repeating: 0, count: 16)
+    for step in 0..<steps {
+      for record in draw(&sampler, step: step) { parts[Int(record >> 28)] += 1 }
+    }
+    let mean = Double(n) * q * Double(steps)
+    let total = Double(parts.reduce(0, +))
+    // The counts are Poisson; with a mean of 250 a normal limit is off by less than one deviation.
+    #expect(abs(total - mean) < (Statistics.normalLimit + 1) * mean.squareRoot())
+    let chiSquare = parts.reduce(0.0) {
+      let deviation = Double($1) - total / 16
+      return $0 + deviation * deviation / (total / 16)
+    }
+    #expect(Statistics.chiSquareScore(chiSquare, degrees: 15) < Statistics.normalLimit + 1)
+  }
+
+  /// Just below 1: a record is left out once in 2³² times, and none comes twice.
+  @Test func aRateJustBelowOneDrawsNearlyAll() throws {
+    var sampler = try sampler(1.0.nextDown, records: 1_000_000, size: 16_384)
+    var missing = 0
+    for step in 0..<20 {
+      let records = draw(&sampler, step: step)
+      #expect(zip(records, records.dropFirst()).allSatisfy { $0 < $1 })
+      missing += 1_000_000 - records.count
+    }
+    // Four of 2·10⁷ are missing with a probability below 10⁻⁹.
+    #expect(missing <= 3)
+  }
+
+  /// The first and the last record of blocks, and of a last block of one record.
+  @Test(arguments: [0.01, 0.2, 0.5], [64, 4096])
+  func recordsAtBordersComeWithProbabilityQ(rate: Double, size: Int) throws {
+    let blocks = 65_536 / size
+    let n = blocks * size + 1
+    var sampler = try sampler(rate, records: n, size: size)
+    let steps = 2_000
+    var first = 0
+    var last = 0
+    var lone = 0
+    for step in 0..<steps {
+      for record in draw(&sampler, step: step) {
+        let place = Int(record) % size
+        #expect(Int(record) < n)
+        if Int(record) == n - 1 { lone += 1 } else if place == 0 { first += 1 }
+        if place == size - 1 { last += 1 }
+      }
+    }
+    for (count, trials) in [(first, blocks * steps), (last, blocks * steps), (lone, steps)] {
+      let mean = Double(trials) * rate
+      let deviation = (mean * (1 - rate)).squareRoot()
+      // Means of 20 and more: a binomial's tail is within a deviation and a half of the normal one.
+      #expect(abs(Double(count) - mean) < (Statistics.normalLimit + 1.5) * deviation)
     }
   }
 

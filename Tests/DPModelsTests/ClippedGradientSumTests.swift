@@ -46,7 +46,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     }
   }
 
-  @Test(arguments: architectures, [0, 1, 7, 256])
+  @Test(arguments: architectures, [0, 1, 7, 300])
   func sumsAgreeWithTheReference(architecture: DenseArchitecture, batch: Int) {
     var generator = SystemRandomNumberGenerator()
     let start = parameters(architecture)
@@ -54,16 +54,21 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       batch, features: 9, head: architecture.head, using: &generator)
     let reference = ReferenceNetwork(architecture, parameters: start.map(Double.init))
     for clipNorm in [nil, 0.01, 0.5, 100] as [Double?] {
-      for unitsPerOne in [nil, 0x1p24] as [Double?] {
+      for (unitsPerOne, clipping) in [
+        (nil, .flat), (0x1p24, .flat), (nil, .perLayer), (nil, .automatic),
+      ]
+        as [(Double?, Clipping)]
+      {
         let sum = ClippedGradientSum(
-          architecture, clipNorm: clipNorm, unitsPerOne: unitsPerOne)
+          architecture, clipNorm: clipNorm, clipping: clipping, unitsPerOne: unitsPerOne)
         let rows = examples.rows
         sum.add(rows.span, of: examples.table, parameters: start.span)
-        let expected = reference.clippedSum(examples.inDouble, bound: clipNorm ?? .infinity)
+        let expected = reference.clippedSum(
+          examples.inDouble, bound: clipNorm ?? .infinity, by: clipping)
         let value = sum.sum.map { $0 / (unitsPerOne ?? 1) }
         // Rounding to the grid is no error of the kernels: γ/2 for each coordinate and tile.
         let rounding = unitsPerOne.map {
-          0.5 / $0 * Double((batch + 255) / 256) * Double(value.count).squareRoot()
+          0.5 / $0 * Double(ClippedGradientSum.tiles(of: batch)) * Double(value.count).squareRoot()
         }
         let distance = norm(zip(value, expected).map { $0 - $1 })
         #expect(distance <= 1e-5 * norm(expected) + (rounding ?? 0))
@@ -100,8 +105,20 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
   /// The promise that the noise relies on: leaving out any example moves the sum by at most C(1 + κ).
   ///
   /// Batches are made to hurt: long cancelling sums, one direction, extreme scales.
-  @Test(arguments: architectures, 0..<4)
-  func oneExampleMovesTheSumByAtMostTheSensitivity(architecture: DenseArchitecture, kind: Int) {
+  @Test(arguments: architectures, Numerics.allCases)
+  func oneExampleMovesTheSumByAtMostTheSensitivity(
+    architecture: DenseArchitecture, numerics: Numerics
+  ) {
+    for kind in 0..<4 {
+      for clipping in Clipping.allCases {
+        tryOneExample(architecture, numerics, kind: kind, clipping)
+      }
+    }
+  }
+
+  private func tryOneExample(
+    _ architecture: DenseArchitecture, _ numerics: Numerics, kind: Int, _ clipping: Clipping
+  ) {
     var generator = SystemRandomNumberGenerator()
     let batch = 64
     let scale: Float = [1, 1e4, 1e-3, 1e18][kind]
@@ -117,12 +134,15 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     let clipNorm = [1, 0.3, 5, 1][kind]
     let grid = 0x1p-22 * clipNorm
     let bound =
-      clipNorm * (1 + ClippedGradientSum.roundingExcess)
-      + Double(architecture.parameterCount).squareRoot() * grid
+      clipNorm * (1 + ClippedGradientSum.roundingExcess(numerics))
+      + ClippedGradientSum.gridRoundings(numerics)
+      * Double(architecture.parameterCount).squareRoot() * grid
     func sum(without row: Int?) -> [Double] {
       let examples = Examples(features: features, labels: labels)
       if let row { examples.remove(row: row) }
-      let sum = ClippedGradientSum(architecture, clipNorm: clipNorm, unitsPerOne: 1 / grid)
+      let sum = ClippedGradientSum(
+        architecture, clipNorm: clipNorm, clipping: clipping, unitsPerOne: 1 / grid,
+        kernels: .fastest(numerics))
       let rows = examples.rows
       sum.add(rows.span, of: examples.table, parameters: start.span)
       return sum.sum
@@ -133,6 +153,55 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       let moved = norm(zip(whole, sum(without: row)).map { ($0 - $1) * grid })
       #expect(moved <= bound, "row \(row) moves the sum by \(moved), more than \(bound)")
     }
+  }
+
+  /// No example counts for more than C(1 + κ), by any rule, however long or short its numbers and the
+  /// network's are.
+  @Test(arguments: architectures, Clipping.allCases)
+  func noContributionIsLongerThanTheBound(architecture: DenseArchitecture, clipping: Clipping) {
+    var generator = SystemRandomNumberGenerator()
+    let scales: [Float] = [0, 1e-38, 1e-30, 1e-20, 1e-10, 1e-3, 1, 1e3, 1e10, 1e20, 1e30]
+    let random = Examples.random(
+      4, features: 9, head: architecture.head, using: &generator)
+    let start = parameters(architecture)
+    for (kernels, clipNorm) in Numerics.allCases.flatMap({ numerics in
+      [1e-10, 0.3, 1e6].map { (TileKernels.fastest(numerics), $0) }
+    }) {
+      let excess = ClippedGradientSum.roundingExcess(kernels.numerics)
+      let sum = ClippedGradientSum(
+        architecture, clipNorm: clipNorm, clipping: clipping, unitsPerOne: nil, kernels: kernels)
+      for (scale, pull) in scales.flatMap({ scale in scales.map { (scale, $0) } }) {
+        let examples = Examples(features: random.features.map { $0 * scale }, labels: random.labels)
+        let scaled = start.map { $0 * pull }
+        for row in examples.rows {
+          let rows = [row]
+          sum.reset()
+          sum.add(rows.span, of: examples.table, parameters: scaled.span)
+          let length = norm(sum.sum)
+          #expect(
+            length <= clipNorm * (1 + excess), "\(length) of \(clipNorm), \(scale), \(pull)")
+        }
+      }
+    }
+  }
+
+  /// Each rule brings a long gradient to C, and automatic clipping a short one too.
+  @Test(arguments: Clipping.allCases)
+  func everyRuleReachesItsBound(clipping: Clipping) throws {
+    let architecture = try DenseArchitecture(
+      features: 3, hidden: [2], activation: .tanh, head: .regression)
+    let start = parameters(architecture)
+    func length(error: Float, clipNorm: Double) -> Double {
+      let examples = Examples(features: [0.5, -1, 2], labels: [error])
+      let sum = ClippedGradientSum(
+        architecture, clipNorm: clipNorm, clipping: clipping, unitsPerOne: nil)
+      let rows = examples.rows
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      return norm(sum.sum)
+    }
+    #expect(abs(length(error: 1e4, clipNorm: 0.25) - 0.25) < 1e-4)
+    let free = length(error: 3, clipNorm: 1e6)
+    #expect(clipping == .automatic ? free > 0.9e6 : free < 100)
   }
 
   /// Numbers so large that Float cannot scale them to C: they count as nothing, not as more than C.
@@ -148,7 +217,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       sum.reset()
       let rows = [row]
       sum.add(rows.span, of: examples.table, parameters: zero.span)
-      let bound = clipNorm * (1 + ClippedGradientSum.roundingExcess) + 5 * clipNorm * 0x1p-20
+      let bound = clipNorm * (1 + ClippedGradientSum.roundingExcess(.fast)) + 5 * clipNorm * 0x1p-20
       #expect(norm(sum.sum) * clipNorm * 0x1p-20 <= bound)
     }
   }
@@ -161,8 +230,12 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     var generator = SystemRandomNumberGenerator()
     var worst = 0.0
     for _ in 0..<1000 {
-      let features = (0..<256).map { _ in Float.random(in: -1...1, using: &generator) }
-      let labels = (0..<256).map { _ in Float.random(in: -1e3...1e3, using: &generator) }
+      let features = (0..<TilePass.tileExamples).map { _ in
+        Float.random(in: -1...1, using: &generator)
+      }
+      let labels = (0..<TilePass.tileExamples).map { _ in
+        Float.random(in: -1e3...1e3, using: &generator)
+      }
       func sum(without row: Int?) -> [Double] {
         let examples = Examples(features: features, labels: labels)
         if let row { examples.remove(row: row) }
@@ -175,7 +248,7 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       let moved = norm(zip(sum(without: nil), sum(without: 3)).map { ($0 - $1) * 0x1p-40 })
       worst = max(worst, moved - 1)
     }
-    #expect(worst <= ClippedGradientSum.roundingExcess + 2 * 0x1p-40)
+    #expect(worst <= ClippedGradientSum.roundingExcess(.fast) + 2 * 0x1p-40)
     #expect(worst > 0, "the allowance would be untested")
   }
 
@@ -217,8 +290,8 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     }
   }
 
-  @Test(arguments: TileKernels.Numerics.allCases)
-  func tilesAndOrderDoNotMatterOnTheGrid(numerics: TileKernels.Numerics) throws {
+  @Test(arguments: Numerics.allCases)
+  func tilesAndOrderDoNotMatterOnTheGrid(numerics: Numerics) throws {
     let architecture = try DenseArchitecture(
       features: 9, hidden: [12], activation: .tanh, head: .binary)
     var generator = SystemRandomNumberGenerator()
@@ -233,12 +306,31 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       }
       return sum.sum
     }
+    let t = TilePass.tileExamples
     let whole = sum([0..<1024])
-    #expect(whole == sum([512..<1024, 0..<512]))
-    #expect(whole == sum((0..<4).reversed().map { $0 * 256..<$0 * 256 + 256 }))
+    #expect(whole == sum([2 * t..<1024, 0..<2 * t]))
+    #expect(whole == sum((0..<4).reversed().map { $0 * t..<min(1024, $0 * t + t) }))
     // Canonical sums do not depend on where tiles are cut, either.
     let other = sum([0..<100, 100..<101, 101..<700, 700..<1024])
     #expect((whole == other) == (numerics == .canonical))
+  }
+
+  /// Canonical sums have the same bits from every variant, on coarse and on fine grids.
+  @Test(arguments: architectures, [0x1p18, 0x1p22, 0x1p26])
+  func canonicalSumsAreTheSameFromEveryVariant(architecture: DenseArchitecture, scale: Double) {
+    var generator = SystemRandomNumberGenerator()
+    let start = parameters(architecture)
+    let examples = Examples.random(
+      300, features: 9, head: architecture.head, using: &generator)
+    let sums = TileKernels.available(.canonical).map { kernels in
+      let sum = ClippedGradientSum(
+        architecture, clipNorm: 0.7, unitsPerOne: scale, kernels: kernels)
+      let rows = examples.rows
+      sum.add(rows.span, of: examples.table, parameters: start.span)
+      return sum.sum
+    }
+    for sum in sums.dropFirst() { #expect(sum == sums[0]) }
+    #expect(sums[0].contains { $0 != 0 } && sums[0].allSatisfy { $0 == $0.rounded() })
   }
 
   /// The fast path equals the reference over a product of shapes, with every instruction set.
@@ -252,13 +344,13 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
     let start = architecture.initialParameters(using: &generator)
     // The reference is slow: the largest batches are tried on small networks.
     let batches =
-      architecture.parameterCount > 10_000 ? [1, 17] : [0, 1, 15, 16, 17, 256, 1000]
+      architecture.parameterCount > 10_000 ? [1, 17] : [0, 1, 15, 16, 17, 256, 272, 1000]
     for batch in batches {
       let examples = Examples.random(
         batch, features: features, head: .regression, using: &generator)
       let reference = ReferenceNetwork(architecture, parameters: start.map(Double.init))
       let expected = reference.clippedSum(examples.inDouble, bound: 0.5)
-      for kernels in TileKernels.Numerics.allCases.flatMap({ TileKernels.available($0) }) {
+      for kernels in Numerics.allCases.flatMap({ TileKernels.available($0) }) {
         let sum = ClippedGradientSum(
           architecture, clipNorm: 0.5, unitsPerOne: 0x1p40, kernels: kernels)
         let rows = examples.rows

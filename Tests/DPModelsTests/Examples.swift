@@ -57,7 +57,7 @@ import DPModels
       case .multiclass(let classes): Float(Int.random(in: 0..<classes, using: &generator))
       // Away from what an untrained network predicts: a difference of nearly equal numbers has
       // no digits to compare.
-      case .regression: Float.random(in: 3...4, using: &generator)
+      case .regression: Float.random(in: 30...40, using: &generator)
       }
     }
     let values = (0..<count * features).map { _ in Float.random(in: -1...1, using: &generator) }

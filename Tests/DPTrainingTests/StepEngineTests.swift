@@ -1,5 +1,6 @@
 import DPAccounting
 import DPData
+import DPKernels
 import DPMechanisms
 import DPModels
 import DPTraining
@@ -19,14 +20,18 @@ import Testing
   }
 
   /// A step, recomputed from its definition in Double: sample, clipped sum, noise, constant divisor.
-  @Test(arguments: [PrivacyChoice.noiseMultiplier(1.5), .none], [40, 300])
-  func aStepIsItsDefinition(privacy: PrivacyChoice, batchSize: Int) throws {
+  @Test(
+    arguments: [(PrivacyChoice.noiseMultiplier(1.5), 40), (.none, 300)],
+    Clipping.allCases)
+  func aStepIsItsDefinition(kind: (PrivacyChoice, Int), clipping: Clipping) throws {
+    let (privacy, batchSize) = kind
     let dataset = try SmallTable(rows: 500).dataset()
     let plan = try TrainingPlan(
       options {
         $0.privacy = privacy
         $0.batchSize = batchSize
         $0.clipNorm = 0.3
+        $0.clipping = clipping
       }, dataset)
     let key = SecureKey()
     var generator = StreamGenerator(key, domain: .initialisation)
@@ -51,7 +56,8 @@ import Testing
         )
       }
       let reference = ReferenceNetwork(try plan.architecture(), parameters: before)
-      let sum = reference.clippedSum(examples, bound: privacy == .none ? .infinity : 0.3)
+      let sum = reference.clippedSum(
+        examples, bound: privacy == .none ? .infinity : 0.3, by: clipping)
       var units = [Int32](repeating: 0, count: count)
       if privacy != .none {
         var span = units.mutableSpan
@@ -281,6 +287,38 @@ import Testing
       #expect(engine.threads == threads)
       for step in 0..<5 { engine.take(step: step) }
       return engine.state
+    }
+    for state in states.dropFirst() { #expect(state == states[0]) }
+    #expect(states[0].parameters != start.parameters)
+  }
+
+  /// The promise of canonical numerics: the same model from every instruction set and number of threads.
+  @Test(
+    arguments: [PrivacyChoice.noiseMultiplier(0.4), .noiseMultiplier(1.5), .none],
+    Activation.allCases)
+  func canonicalStepsHaveTheSameBitsEverywhere(
+    privacy: PrivacyChoice, activation: Activation
+  ) throws {
+    let dataset = try Dataset.random(examples: 4000, features: 9)
+    let plan = try TrainingPlan(
+      options {
+        $0.privacy = privacy
+        $0.activation = activation
+        $0.hidden = [90, 80]
+        $0.batchSize = 700
+        $0.numerics = .canonical
+      }, dataset)
+    let key = SecureKey()
+    var generator = StreamGenerator(key, domain: .initialisation)
+    let start = try ModelState(start: plan, using: &generator)
+    let states = try TileKernels.available(.canonical).flatMap { kernels in
+      try [1, 3].map { threads in
+        let engine = try StepEngine(
+          plan, table: dataset.train.table, key: key, start: start, threads: threads,
+          kernels: kernels)
+        for step in 0..<3 { engine.take(step: step) }
+        return engine.state
+      }
     }
     for state in states.dropFirst() { #expect(state == states[0]) }
     #expect(states[0].parameters != start.parameters)

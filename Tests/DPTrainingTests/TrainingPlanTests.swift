@@ -1,5 +1,6 @@
 import DPAccounting
 import DPData
+import DPKernels
 import DPModels
 import DPTraining
 import Foundation
@@ -54,6 +55,32 @@ import Testing
     ).upper
     #expect(spent <= epsilon && privacy.epsilon <= epsilon && privacy.epsilon >= spent)
     #expect(spent > epsilon * 0.999)
+  }
+
+  /// What canonical sums are charged: one contribution's rounding, no tile's.
+  @Test func canonicalNumericsCostLess() throws {
+    let fast = try plan { $0.privacy = .noiseMultiplier(1) }
+    let canonical = try plan {
+      $0.privacy = .noiseMultiplier(1)
+      $0.numerics = .canonical
+    }
+    let privacy = try #require(canonical.privacy)
+    let count = Double(try canonical.architecture().parameterCount)
+    let contribution = 2 * 0x1p-24 + count.squareRoot() * privacy.gridSpacing / 2 / privacy.clip
+    #expect(privacy.kappa >= contribution && privacy.kappa <= contribution + 1e-6)
+    #expect(privacy.tileExamples == 1)
+    #expect(try privacy.epsilon < #require(fast.privacy).epsilon)
+    #expect(fast.differences(from: canonical) == ["numerics"])
+  }
+
+  /// The rule of clipping is part of a plan and changes nothing that is accounted.
+  @Test(arguments: Clipping.allCases)
+  func everyRuleOfClippingHasTheSameSensitivity(clipping: Clipping) throws {
+    let flat = try plan { _ in }
+    let other = try plan { $0.clipping = clipping }
+    #expect(other.privacy?.clipping == clipping)
+    #expect(other.privacy?.noiseMultiplier == flat.privacy?.noiseMultiplier)
+    #expect(flat.differences(from: other) == (clipping == .flat ? [] : ["clipping"]))
   }
 
   @Test(arguments: [NeighbouringRelation.zeroOut, .replace])

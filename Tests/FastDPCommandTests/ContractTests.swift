@@ -32,8 +32,8 @@ struct ContractTests {
     try expectKeys(
       outcome.json(),
       [
-        "rowsRead", "rowsKept", "rowsMissing", "rowsRejected", "trainRows", "trainExamples",
-        "testExamples", "features", "bytesRead", "seconds",
+        "rowsRead", "rowsKept", "rowsMissing", "rowsRejected", "rowsFiltered", "rowsBounded",
+        "trainRows", "trainExamples", "testExamples", "features", "bytesRead", "seconds",
       ])
     #expect(try outcome.number("rowsRead") == 500)
     #expect(try outcome.number("rowsMissing") == 10)

@@ -200,7 +200,8 @@ struct LedgerCommandTests {
     let plans = try #require(shown["plans"] as? [[String: Any]])
     #expect(plans.map { $0["chargedSteps"] as? Int } == [400, 0])
     expectKeys(
-      plans[0], ["plan", "samplingRate", "effectiveNoiseMultiplier", "steps", "chargedSteps"])
+      plans[0],
+      ["plan", "samplingRate", "effectiveNoiseMultiplier", "groupSize", "steps", "chargedSteps"])
     #expect(shown["epsilonOfPlans"] as? Double == (try second.number("epsilonOfPlans")))
   }
 
@@ -253,7 +254,7 @@ struct LedgerCommandTests {
     #expect(people["runs"] as? Int == 2)
     let mechanisms = try #require(people["mechanisms"] as? [[String: Any]])
     try #require(mechanisms.count == 1)
-    expectKeys(mechanisms[0], ["samplingRate", "effectiveNoiseMultiplier", "steps"])
+    expectKeys(mechanisms[0], ["samplingRate", "effectiveNoiseMultiplier", "groupSize", "steps"])
     #expect(mechanisms[0]["effectiveNoiseMultiplier"] as? Double == 1.1)
     let fixed = try #require(people["epsilonIfFixed"] as? Double)
     let asked = try succeed(

@@ -15,7 +15,7 @@ struct ProgramTests {
     "schema": ["--label", "--out", "--delimiter"],
     "prepare": [
       "--schema", "--out", "--delimiter", "--test-fraction", "--split-key", "--max-rejected",
-      "--rejects", "--threads", "--overwrite", "--json",
+      "--rejects", "--shards", "--columns", "--threads", "--overwrite", "--json",
     ],
     "train": [
       "--out", "--config", "--schema", "--test-fraction", "--split-key", "--hidden",

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CDPTables.h"
 #include "CDPTiles.h"
 
 /// Bytes that make one group of normal values: 8 words of 64 bits, then 8 of 32, little-endian.

@@ -44,7 +44,8 @@ typedef struct {
 /// Unit `inputs` of `a` is 1 in every lane, and its column is that of the biases. Above it, and above
 /// unit `outputs` - 1 of `d`, CDP_SLACK units that are read but not used hold zeros.
 /// The sum over a tile is taken in float: panel after panel in each lane, then over the lanes by
-/// halves. Adding and subtracting `shift` rounds; a shift of 0 does not.
+/// halves. Adding and subtracting `shift` rounds; a shift of 0 does not. Canonical loops round every
+/// product by itself; where `largest` times `scale` is below 2^22 they do so in float, which is faster.
 typedef struct {
   const float *d;
   size_t d_stride;
@@ -55,32 +56,37 @@ typedef struct {
   size_t panels;
   double scale;
   double shift;
+  double largest;          ///< no product d a is larger in size; infinity where that is not known
   double *weights;         ///< [outputs][inputs]
   double *biases;          ///< [outputs]
 } cdp_outer;
 
 /// The factors that bring gradients to a norm of at most C, from the squared norms of their parts.
 ///
-/// The squared norm of example e is `slack * sum_l d[l][e] (a[l][e] + 1)`. Its factor is min(1, C /
-/// norm), rounded down, or 0 where it holds no example or is broken: where the norm is not finite, or
-/// `(a[l][e] + 1) outputs[l]` is above `reach` for a layer.
+/// The squared norm of example e is `slack * sum_l d[l][e] (a[l][e] + 1)` over all layers, which are
+/// one group, or over one layer for each of `layers` groups. Its factor is min(1, C / norm), or with
+/// an offset C / (norm + offset), rounded down; or 0 where it holds no example or is broken: where the
+/// norm of all layers is not finite, or `(a[l][e] + 1) outputs[l]` is above `reach` for a layer.
 typedef struct {
   size_t layers;
   const float *const *a;   ///< for each layer, the squared norm of its input in each lane
   const float *const *d;   ///< the same of the gradient by its output
   const double *outputs;   ///< for each layer, the number of its outputs
-  double clip;             ///< C, or infinity
+  size_t groups;           ///< 1 or `layers`
+  double clip;             ///< C of a group, or infinity
+  double offset;           ///< 0, or what is added to norms, which then are all scaled to C
   double slack;            ///< 1 and what rounding may have taken from the norms
   double reach;
   const float *labels;     ///< NaN where a lane holds no example
   const float *losses;
   size_t panels;
-  float *factors;
+  float *const *factors;   ///< one block for each group
   uint8_t *broken;         ///< 1 for a lane that is broken, else 0
 } cdp_clip;
 
 /// What ``cdp_clip`` met.
 typedef struct {
+  /// Those clipped have a norm, offset included, above C in one group at least.
   size_t examples, clipped, broken_examples, broken_lanes;
   double loss_sum;  ///< over examples that are not broken
 } cdp_clip_counts;
