@@ -1,4 +1,5 @@
 internal import DPFiles
+internal import Foundation
 internal import Yams
 
 extension Schema {
@@ -107,7 +108,25 @@ private struct SchemaParser {
       impute: try facts["impute"].map { node throws(DataError) in try scalar(node, "impute") })
   }
 
+  /// Refuses nested aliases, of which a few lines can stand for more than any memory holds.
+  ///
+  /// With k anchors and a aliases, written out, the text grows at most (1 + a / k)ᵏ times: each anchor
+  /// multiplies what came before it by one more than its aliases, and the product is largest where
+  /// all have as many. The library writes out what a key holds before it can be asked about it.
+  private func checkAliases(_ text: String) throws(DataError) {
+    let anchors = Double(text.utf8.marks("&"))
+    let aliases = Double(text.utf8.marks("*"))
+    guard anchors > 0, aliases > 0 else { return }
+    guard pow(1 + aliases / anchors, anchors) * Double(text.utf8.count) <= 1e8 else {
+      throw DataError(
+        .malformedSchema,
+        "has \(Int(anchors)) anchors and \(Int(aliases)) aliases, which could stand for more than"
+          + " 100000000 bytes; write them out", at: .init(file: file))
+    }
+  }
+
   private func compose(_ text: String) throws(DataError) -> Node {
+    try checkAliases(text)
     do {
       guard let node = try Yams.compose(yaml: text) else {
         throw DataError(
@@ -357,5 +376,27 @@ private struct SchemaParser {
   private func error(_ mapping: Node.Mapping, _ message: String) -> DataError {
     DataError(
       .malformedSchema, message, at: mapping.mark.map(location) ?? .init(file: file))
+  }
+}
+
+extension String.UTF8View {
+  /// How often a sign stands before a name, where an anchor or an alias could begin.
+  fileprivate func marks(_ sign: Unicode.Scalar) -> Int {
+    func isNamed(_ byte: UInt8?) -> Bool {
+      guard let byte else { return false }
+      return byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
+        || byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9")
+    }
+    var count = 0
+    var before: UInt8?
+    var last: UInt8?
+    for byte in self {
+      let isMark = last == UInt8(ascii: sign) && !isNamed(before)
+      if isMark, isNamed(byte) || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") {
+        count += 1
+      }
+      (before, last) = (last, byte)
+    }
+    return count
   }
 }

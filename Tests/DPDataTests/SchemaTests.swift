@@ -312,4 +312,26 @@ struct SchemaTests {
       _ = try Schema(text: String(repeating: open, count: 20_000), file: "s.yaml")
     }
   }
+
+  /// A key of n nested aliases is a list of 2ⁿ, which the YAML library would write out to hash it.
+  @Test(.timeLimit(.minutes(1)), arguments: [20, 60, 400])
+  func aliasesThatGrowAreRefused(depth: Int) {
+    let lists = (1...depth).map { "&a\($0) [*a\($0 - 1),*a\($0 - 1)]" }
+    for key in ["? *a\(depth)\n: 1", "[*a\(depth)]: 1", "b: {? {c: *a\(depth)} : 1}"] {
+      let text = "columns: [&a0 [x, x], \(lists.joined(separator: ", "))]\n\(key)"
+      let error = #expect(throws: DataError.self) { _ = try Schema(text: text, file: "s.yaml") }
+      #expect(error?.description.hasPrefix("s.yaml: has \(depth + 1) anchors") == true)
+    }
+  }
+
+  @Test func aliasesThatShareAListAreRead() throws {
+    let columns = (0..<500).map { "  c\($0): {type: categorical, categories: *states}\n" }
+    let text = """
+      label: "R&D * 2"
+      columns:
+        x: {type: categorical, categories: &states [AL, AK, AZ]}
+      \(columns.joined())  "R&D * 2": {type: binary}
+      """
+    #expect(try Schema(text: text, file: "s.yaml").features == 3 * 501)
+  }
 }
