@@ -6,6 +6,22 @@ public enum TrafficProtection: String, Sendable, CaseIterable {
   case encrypted
   /// In clear, as was asked for: sums without noise can be read on the network.
   case unencrypted
+
+  /// How vectors are protected that ranks exchange.
+  ///
+  /// A caller on the loopback interface may be a relay or a tunnel that another host's rank came
+  /// through, so ranks have to say besides, each over its sealed connection, that they are on one host.
+  ///
+  /// | ranks | protection |
+  /// |---|---|
+  /// | share their memory | ``thisHost`` |
+  /// | are on one host, and all have called on the loopback interface | ``thisHost`` |
+  /// | are anywhere else | ``encrypted``, or ``unencrypted`` where that is accepted |
+  init(_ links: GroupLinks, oneHost: Bool, loopback: Bool, acceptsUnencrypted: Bool) {
+    self =
+      links == .shm || (oneHost && loopback)
+      ? .thisHost : acceptsUnencrypted ? .unencrypted : .encrypted
+  }
 }
 
 /// How ranks of a group exchange vectors.

@@ -224,9 +224,9 @@ struct Rendezvous {
     listenerPort: UInt16, memoryName: String
   ) throws(CollectiveError) -> Introduction {
     Introduction(
-      hostKey: HostIdentity.key, host: HostIdentity.name, transport: options.transport,
-      isClear: options.acceptsUnencryptedTraffic, vectorBytes: UInt64(max(0, options.vectorBytes)),
-      port: listenerPort, memoryName: memoryName)
+      hostKey: options.hostKey ?? HostIdentity.key, host: HostIdentity.name,
+      transport: options.transport, isClear: options.acceptsUnencryptedTraffic,
+      vectorBytes: UInt64(max(0, options.vectorBytes)), port: listenerPort, memoryName: memoryName)
   }
 
   /// A name that nobody guesses.
@@ -470,10 +470,9 @@ struct MemberTable {
     #else
     links = .tcp
     #endif
-    let isLocal = others.allSatisfy { $0.address?.isLoopback ?? true }
-    protection =
-      links == .shm || isLocal
-      ? .thisHost : rendezvous.options.acceptsUnencryptedTraffic ? .unencrypted : .encrypted
+    protection = TrafficProtection(
+      links, oneHost: isOneHost, loopback: others.allSatisfy { $0.address?.isLoopback ?? true },
+      acceptsUnencrypted: rendezvous.options.acceptsUnencryptedTraffic)
     try checkAddresses(others)
   }
 

@@ -10,6 +10,8 @@ public struct RendezvousOptions: Sendable {
   public var acceptsUnencryptedTraffic: Bool
   /// Bytes of shared memory that each rank may reserve for vectors; the largest of all ranks counts.
   public var vectorBytes: Int
+  /// What this rank says of its host in the place of the truth: for tests.
+  package var hostKey: String?
 
   /// Options.
   ///

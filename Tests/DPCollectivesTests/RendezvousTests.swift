@@ -72,6 +72,26 @@ struct RendezvousTests {
     #expect(sums == Array(repeating: Int64(ranks * (ranks + 1) / 2), count: ranks))
   }
 
+  /// Who calls on the loopback interface and is on another host has come through a relay or a tunnel:
+  /// vectors are encrypted, unless that is waived.
+  @Test(arguments: [false, true])
+  func relayedRanksAreNotTakenForLocalOnes(acceptsClear: Bool) throws {
+    let place = try Place()
+    defer { place.remove() }
+    let alike = options()
+    let groups = try RankThreads.run(3) { rank in
+      var options = alike
+      options.acceptsUnencryptedTraffic = acceptsClear
+      if rank == 2 { options.hostKey = "another host" }
+      let group = try RankGroup.join(try place.environment(rank, of: 3), options: options)
+      let sum = try RendezvousTests.sum(group)
+      group.close()
+      return [group.trafficProtection.rawValue, "\(sum)"]
+    }
+    let expected = acceptsClear ? TrafficProtection.unencrypted : .encrypted
+    #expect(groups == Array(repeating: [expected.rawValue, "6"], count: 3))
+  }
+
   #if os(Linux)
   /// Ranks of one host that a foreign launcher has started need neither port nor secret.
   @Test(arguments: [GroupTransport.shm, .tcp])
