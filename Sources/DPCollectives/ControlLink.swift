@@ -190,3 +190,13 @@ struct ControlLink {
     return count
   }
 }
+
+extension CollectiveError {
+  /// What came on a control connection is not what its other end has sealed.
+  static func notSealed(_ name: String, peer: Int) -> CollectiveError {
+    CollectiveError(
+      .malformedFrame,
+      "\(name) sent a record that is not sealed as agreed; its connection was tampered with, or its "
+        + "memory is damaged", peer: peer)
+  }
+}

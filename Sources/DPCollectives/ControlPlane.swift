@@ -225,12 +225,7 @@ final class ControlPlane: @unchecked Sendable {
   private func distrust(_ index: Int) {
     let peer = links[index].peer
     links[index].isClosed = true
-    endLocked(
-      CollectiveError(
-        .malformedFrame,
-        "\(names[peer]) sent a record that is not sealed as agreed; its "
-          + "connection was tampered with, or its memory is damaged", peer: peer),
-      watch.progress)
+    endLocked(.notSealed(names[peer], peer: peer), watch.progress)
   }
 
   /// A connection has ended: in order, or with its process.

@@ -195,7 +195,8 @@ struct Rendezvous {
     // Rank 0 gives up first, and says why.
     let patience = Deadline(after: options.timeout + .seconds(5))
     while patience.left > 0 {
-      for message in link.receive() ?? [] {
+      guard let messages = link.receive() else { throw .notSealed("rank 0", peer: 0) }
+      for message in messages {
         switch message {
         case .exchange(let bytes): link.inbox.append(bytes)
         case .fault(let error, _): throw error

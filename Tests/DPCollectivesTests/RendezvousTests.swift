@@ -151,6 +151,29 @@ struct RendezvousTests {
     }
   }
 
+  /// A list of ranks that somebody has changed on its way ends the gathering at once.
+  ///
+  /// What follows the 120 bytes of rank 0's challenge are its sealed records, each behind its length.
+  @Test(arguments: [120, 124, 130])
+  func tamperingIsNoticedWhileRanksGather(first: Int) throws {
+    let place = try Place()
+    defer { place.remove() }
+    let middle = try Tamperer(to: place.port, sparing: first)
+    let options = options(timeout: .seconds(60))
+    let clock = ContinuousClock()
+    let start = clock.now
+    let results = RankThreads.results(2) { rank in
+      let port = rank == 0 ? place.port : middle.port
+      _ = try RankGroup.join(
+        LaunchEnvironment(
+          rank: rank, ranks: 2, master: "127.0.0.1:\(port)", secretFile: place.secret),
+        options: options)
+    }
+    #expect(clock.now - start < .seconds(20))
+    expect(failure(results[0]), [.peerLost], naming: ["rank 1"])
+    expect(failure(results[1]), [.malformedFrame], naming: ["rank 0", "not sealed as agreed"])
+  }
+
   /// Two processes with one rank, or with other numbers of ranks, end the group on every rank.
   @Test func contradictionsAreNamed() throws {
     let place = try Place()

@@ -18,7 +18,7 @@ enum FreePort {
   /// A port at which somebody listens.
   final class Taken {
     let port: UInt16
-    private let socket: Int32
+    let socket: Int32
 
     init() throws {
       socket = Strangers.makeSocket()
@@ -95,5 +95,56 @@ enum Strangers {
     }
     for caller in open { close(caller) }
     return open.count
+  }
+}
+
+/// Somebody between a caller and who is called, who changes what the called one says.
+final class Tamperer {
+  /// Where to call.
+  let port: UInt16
+  private let door: Int32
+
+  /// Passes one call on to who listens at a port, whose words after the first bytes are changed.
+  init(to target: UInt16, sparing first: Int) throws {
+    let taken = try FreePort.Taken()
+    (port, door) = (taken.port, dup(taken.socket))
+    let door = door
+    Thread.detachNewThread {
+      let near = accept(door, nil, nil)
+      guard near >= 0 else { return }
+      let far = Tamperer.call(target)
+      Thread.detachNewThread { Tamperer.copy(from: near, to: far, sparing: .max) }
+      Tamperer.copy(from: far, to: near, sparing: first)
+    }
+  }
+
+  deinit { close(door) }
+
+  /// Calls until somebody listens.
+  private static func call(_ port: UInt16) -> Int32 {
+    var address = Strangers.address(port)
+    while true {
+      let caller = Strangers.makeSocket()
+      if unsafe Strangers.named(&address, { unsafe connect(caller, $0, $1) }) == 0 { return caller }
+      close(caller)
+      usleep(5000)
+    }
+  }
+
+  /// Passes bytes on to the end, those after the first ones with a bit turned.
+  private static func copy(from source: Int32, to target: Int32, sparing first: Int) {
+    signal(SIGPIPE, SIG_IGN)
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    var done = 0
+    while true {
+      // SAFETY: read fills the array it is lent, and write reads it, up to the length they are told.
+      let count = unsafe read(source, &bytes, bytes.count)
+      guard count > 0 else { break }
+      for index in 0..<count where done + index >= first { bytes[index] ^= 64 }
+      done += count
+      guard unsafe write(target, bytes, count) == count else { break }
+    }
+    shutdown(source, Int32(SHUT_RDWR))
+    shutdown(target, Int32(SHUT_RDWR))
   }
 }
