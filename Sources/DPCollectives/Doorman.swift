@@ -86,10 +86,12 @@ struct Doorman {
     }
     polled += others.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     SocketCalls.wait(for: &polled, 100_000_000)
+    // Who has proved itself meanwhile is not to be pushed out by those who come now.
+    let known = hear()
     for (index, listener) in listeners.enumerated() where polled[index].revents != 0 {
       admit(listener)
     }
-    return hear()
+    return known + hear()
   }
 
   private mutating func admit(_ listener: Int32) {
@@ -160,7 +162,9 @@ struct Doorman {
         caller.outgoing = answer
         caller.isLast = true
         guard flush(&caller), !caller.outgoing.isEmpty else { return .goes(why) }
-      case .done(let claim, let greeting, let keys, let opener):
+      case .done(let claim, let greeting, let keys, let opener, let welcome):
+        caller.outgoing = welcome.bytes
+        guard flush(&caller), caller.outgoing.isEmpty else { return .goes(nil) }
         return .enters(
           Visitor(
             socket: caller.socket, claim: claim, greeting: greeting, keys: keys, opener: opener,

@@ -178,8 +178,15 @@ struct Caller {
     let challenge = try read(socket, Handshake.challengeBytes)
     switch handshake.answer(challenge, greeting: greeting, "\(endpoint)") {
     case .refusal(let error): throw .lasting(error)
-    case .proof(let proof, let keys, let sealer):
+    case .proof(let proof, let keys, let sealer, let welcome):
       try write(socket, proof)
+      guard welcome.isValid(try read(socket, Handshake.welcomeBytes)) else {
+        throw .lasting(
+          CollectiveError(
+            .malformedFrame,
+            "rank \(claim.to) at \(endpoint) let rank \(claim.from) in with other words than agreed; "
+              + "somebody on the network has changed them", peer: Int(claim.to)))
+      }
       return Connection(socket: socket, keys: keys, sealer: sealer)
     }
   }

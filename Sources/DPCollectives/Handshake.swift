@@ -37,18 +37,24 @@ struct HandshakeClaim: Equatable {
 /// | hello | caller | "fDPh", version, role, generation, ranks, from, to, 32 random bytes, a fresh X25519 key |
 /// | challenge | called | "fDPc", version, status, generation, ranks, from, to, 32 random bytes, a fresh X25519 key, HMAC |
 /// | proof | caller | HMAC, length, a sealed greeting |
+/// | welcome | called | HMAC |
+///
+/// Until it is welcome a caller does not know whether it was heard: where strangers call in masses it
+/// may be sent away unheard, and calls again.
 ///
 /// Each HMAC-SHA256 is over a label and all bytes so far, under a key that HKDF derives from the
 /// secret; keys of the connection are derived from the secret, the agreed X25519 key and the hash of
 /// hello and challenge, one for each direction. So neither a recording nor a secret that is found
 /// later opens what was said, nothing can be taken from one connection to another, and nobody who
-/// does not know the secret learns more than that fastDP listens. At most 4 KiB are read before.
+/// does not know the secret learns more than which rank of how many listens, of which generation and
+/// version. At most 4 KiB are read before.
 enum Handshake {
   /// The version of these messages; their first eight bytes stay as they are in all versions.
   static let version: UInt16 = 1
   static let helloBytes = 24 + 64
   static let challengeBytes = 24 + 64 + 32
   static let proofBytes = 32 + 2
+  static let welcomeBytes = 32
   /// The longest greeting, sealed.
   static let greetingLimit = 2048
 
@@ -116,6 +122,20 @@ enum Handshake {
 struct HandshakeKeys {
   let control: ConnectionKeys
   let data: ConnectionKeys
+/// What the called one says to a caller that it has let in.
+struct HandshakeWelcome {
+  fileprivate let secret: GroupSecret
+  fileprivate let transcript: [UInt8]
+
+  /// What it says.
+  var bytes: [UInt8] { Array(Handshake.code(secret, "fastDP 1 welcome", transcript)) }
+
+  /// Whether bytes are what it says.
+  func isValid(_ bytes: [UInt8]) -> Bool {
+    Handshake.isValid(bytes, secret, "fastDP 1 welcome", transcript)
+  }
+}
+
 }
 
 /// The caller's side, free of sockets and clocks.
@@ -128,8 +148,9 @@ struct CallerHandshake {
 
   /// How a challenge was answered.
   enum Answer {
-    /// The called one knows the secret: a proof for it, and the connection's keys.
-    case proof([UInt8], HandshakeKeys, RecordSealer)
+    /// The called one knows the secret: a proof for it, the connection's keys, and what it says when it
+    /// has let this one in.
+    case proof([UInt8], HandshakeKeys, RecordSealer, HandshakeWelcome)
     /// The called one is not who it should be.
     case refusal(CollectiveError)
   }
@@ -198,7 +219,9 @@ struct CallerHandshake {
     writer.raw(Array(Handshake.code(secret, "fastDP 1 caller", hello + challenge + sealed)))
     writer.number(UInt16(sealed.count))
     writer.raw(sealed)
-    return .proof(writer.bytes, keys, sealer)
+    let welcome = HandshakeWelcome(
+      secret: secret, transcript: hello + challenge + writer.bytes)
+    return .proof(writer.bytes, keys, sealer, welcome)
   }
 }
 
@@ -218,8 +241,8 @@ struct CalledHandshake {
     case waiting
     /// These bytes are to be sent, and then more are to come.
     case send([UInt8])
-    /// The caller knows the secret.
-    case done(HandshakeClaim, greeting: [UInt8], HandshakeKeys, RecordOpener)
+    /// The caller knows the secret, and is to be welcomed.
+    case done(HandshakeClaim, greeting: [UInt8], HandshakeKeys, RecordOpener, HandshakeWelcome)
     /// The caller does not get in; what to send before the end, and why, for people.
     case refused([UInt8], String)
   }
@@ -317,6 +340,7 @@ struct CalledHandshake {
     guard let greeting = opener.open(sealed) else {
       return .refused([], "its greeting is not sealed as agreed")
     }
-    return .done(claim, greeting: [UInt8](greeting), keys, opener)
+    let welcome = HandshakeWelcome(secret: secret, transcript: hello + challenge + incoming)
+    return .done(claim, greeting: [UInt8](greeting), keys, opener, welcome)
   }
 }

@@ -98,53 +98,96 @@ enum Strangers {
   }
 }
 
-/// Somebody between a caller and who is called, who changes what the called one says.
-final class Tamperer {
+/// Somebody between callers and who is called, who sees, delays and changes what they say.
+final class Middleman: Sendable {
+  /// Some bytes of a call: whose words they are, where they begin in these, and what is passed on.
+  struct Words {
+    let call: Int
+    let isCaller: Bool
+    let first: Int
+    var bytes: [UInt8]
+  }
+
   /// Where to call.
   let port: UInt16
   private let door: Int32
+  private let handle: @Sendable (inout Words) -> Void
 
-  /// Passes one call on to who listens at a port, whose words after the first bytes are changed.
-  init(to target: UInt16, sparing first: Int) throws {
+  /// Passes calls on to who listens at a port, when `handle` has seen what is said in them.
+  init(to target: UInt16, handle: @escaping @Sendable (inout Words) -> Void) throws {
     let taken = try FreePort.Taken()
     (port, door) = (taken.port, dup(taken.socket))
-    let door = door
-    Thread.detachNewThread {
-      let near = accept(door, nil, nil)
-      guard near >= 0 else { return }
-      let far = Tamperer.call(target)
-      Thread.detachNewThread { Tamperer.copy(from: near, to: far, sparing: .max) }
-      Tamperer.copy(from: far, to: near, sparing: first)
+    self.handle = handle
+    signal(SIGPIPE, SIG_IGN)
+    Thread.detachNewThread { [door] in
+      var calls = 0
+      while true {
+        let near = accept(door, nil, nil)
+        guard near >= 0 else { return }
+        let far = Strangers.call(target)
+        for (from, to, isCaller) in [(near, far, true), (far, near, false)] {
+          Thread.detachNewThread { [calls] in
+            Middleman.copy(from: from, to: to, Words(call: calls, isCaller: isCaller), handle)
+          }
+        }
+        calls += 1
+      }
     }
   }
 
-  deinit { close(door) }
+  deinit {
+    shutdown(door, Int32(SHUT_RDWR))
+    close(door)
+  }
 
-  /// Calls until somebody listens.
-  private static func call(_ port: UInt16) -> Int32 {
-    var address = Strangers.address(port)
+  /// Passes one side's words on to the end.
+  private static func copy(
+    from source: Int32, to target: Int32, _ start: Words,
+    _ handle: @Sendable (inout Words) -> Void
+  ) {
+    var room = [UInt8](repeating: 0, count: 1 << 16)
+    var first = 0
     while true {
-      let caller = Strangers.makeSocket()
-      if unsafe Strangers.named(&address, { unsafe connect(caller, $0, $1) }) == 0 { return caller }
+      // SAFETY: read fills the array it is lent, and write reads it, up to the length they are told.
+      let count = unsafe read(source, &room, room.count)
+      guard count > 0 else { break }
+      var words = Words(
+        call: start.call, isCaller: start.isCaller, first: first, bytes: Array(room[..<count]))
+      handle(&words)
+      first += count
+      guard unsafe write(target, words.bytes, count) == count else { break }
+    }
+    shutdown(source, Int32(SHUT_RDWR))
+    shutdown(target, Int32(SHUT_RDWR))
+  }
+}
+
+extension Middleman.Words {
+  fileprivate init(call: Int, isCaller: Bool) {
+    self.init(call: call, isCaller: isCaller, first: 0, bytes: [])
+  }
+}
+
+extension Strangers {
+  /// Calls until somebody listens.
+  static func call(_ port: UInt16) -> Int32 {
+    var address = address(port)
+    while true {
+      let caller = makeSocket()
+      if unsafe named(&address, { unsafe connect(caller, $0, $1) }) == 0 { return caller }
       close(caller)
       usleep(5000)
     }
   }
 
-  /// Passes bytes on to the end, those after the first ones with a bit turned.
-  private static func copy(from source: Int32, to target: Int32, sparing first: Int) {
-    signal(SIGPIPE, SIG_IGN)
-    var bytes = [UInt8](repeating: 0, count: 1 << 16)
-    var done = 0
-    while true {
-      // SAFETY: read fills the array it is lent, and write reads it, up to the length they are told.
-      let count = unsafe read(source, &bytes, bytes.count)
-      guard count > 0 else { break }
-      for index in 0..<count where done + index >= first { bytes[index] ^= 64 }
-      done += count
-      guard unsafe write(target, bytes, count) == count else { break }
-    }
-    shutdown(source, Int32(SHUT_RDWR))
-    shutdown(target, Int32(SHUT_RDWR))
+  /// Has strangers call that begin as a rank does, and waits until the last of them was answered.
+  static func crowd(port: UInt16, count: Int) {
+    let hello = Array("fDPh".utf8) + [1, 0, 1, 0] + [UInt8](repeating: 0, count: 80)
+    let callers = (0..<count).map { _ in call(port) }
+    // SAFETY: write reads the array it is lent, and read fills one byte.
+    for caller in callers { _ = unsafe write(caller, hello, hello.count) }
+    var byte: UInt8 = 0
+    if let last = callers.last { _ = unsafe read(last, &byte, 1) }
+    for caller in callers { close(caller) }
   }
 }
