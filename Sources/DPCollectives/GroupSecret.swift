@@ -47,7 +47,8 @@ public struct GroupSecret: Sendable {
   /// - Throws: ``CollectiveError`` of code `invalidOption` for a file that is missing, can be read
   ///   by others, or is no secret.
   public init(contentsOf path: String) throws(CollectiveError) {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // A named pipe would be waited for without end.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw GroupSecret.error(
         path,
