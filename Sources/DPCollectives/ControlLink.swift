@@ -170,9 +170,13 @@ struct ControlLink {
   }
 
   private mutating func open(_ length: Int) -> ControlMessage? {
-    guard let content = opener.open(incoming[4..<4 + length]) else { return nil }
+    guard var content = opener.open(incoming[4..<4 + length]) else { return nil }
     incoming.removeFirst(4 + length)
-    return ControlMessage([UInt8](content))
+    var bytes = [UInt8](content)
+    // It may be a key, of which the message has the only copy then.
+    defer { bytes.erase() }
+    content.resetBytes(in: content.startIndex..<content.endIndex)
+    return ControlMessage(bytes)
   }
 
   private mutating func fill() -> Int {

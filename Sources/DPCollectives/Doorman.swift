@@ -192,6 +192,8 @@ struct Doorman {
       return unsafe SocketCalls.send(caller.socket, base, bytes.count)
     }
     guard count >= 0 else { return SocketCalls.isTemporary(errno) }
+    // It may be the secret.
+    if count == caller.outgoing.count { caller.outgoing.erase() }
     caller.outgoing.removeFirst(count)
     return true
   }

@@ -31,14 +31,17 @@ public struct GroupSecret: Sendable {
   /// The bytes, for who erases them.
   var bytes: [UInt8] { unsafe key.withUnsafeBytes { unsafe [UInt8]($0) } }
 
-  /// As it stands in a file: 64 hexadecimal digits and a line's end.
-  package var text: String {
-    unsafe key.withUnsafeBytes { bytes in
-      let digits = Array("0123456789abcdef".utf8)
-      return String(
-        decoding: unsafe bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
-        as: UTF8.self) + "\n"
-    }
+  /// As it stands in a file: 64 hexadecimal digits and a line's end; for who erases them.
+  package var line: [UInt8] {
+    var bytes = self.bytes
+    defer { bytes.erase() }
+    let digits = Array("0123456789abcdef".utf8)
+    var line: [UInt8] = []
+    // An array that grows leaves its first bytes behind.
+    line.reserveCapacity(2 * GroupSecret.byteCount + 1)
+    for byte in bytes { line += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+    line.append(UInt8(ascii: "\n"))
+    return line
   }
 
   /// Reads a secret from a file that only its owner can read.
@@ -104,9 +107,15 @@ public struct GroupSecret: Sendable {
     if bytes.count == byteCount { return Array(bytes) }
     let digits = bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes
     guard digits.count == 2 * byteCount else { return nil }
-    let values = digits.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
-    guard values.count == digits.count else { return nil }
-    return (0..<byteCount).map { UInt8(values[2 * $0] << 4 | values[2 * $0 + 1]) }
+    var secret = [UInt8](repeating: 0, count: byteCount)
+    for (place, digit) in digits.enumerated() {
+      guard let value = Character(UnicodeScalar(digit)).hexDigitValue else {
+        secret.erase()
+        return nil
+      }
+      secret[place / 2] = secret[place / 2] << 4 | UInt8(value)
+    }
+    return secret
   }
 
   private static func error(_ name: String, _ why: String) -> CollectiveError {
@@ -128,10 +137,10 @@ extension GroupSecret {
       )
     }
     defer { SocketCalls.close(made) }
-    var text = Array(GroupSecret().text.utf8)
-    defer { text.erase() }
+    var line = GroupSecret().line
+    defer { line.erase() }
     // SAFETY: write reads the array it is lent, of the length that it is told.
-    guard fchmod(made, 0o600) == 0, unsafe write(made, text, text.count) == text.count,
+    guard fchmod(made, 0o600) == 0, unsafe write(made, line, line.count) == line.count,
       fsync(made) == 0
     else {
       unsafe unlink(path)

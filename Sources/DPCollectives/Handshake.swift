@@ -81,9 +81,13 @@ enum Handshake {
     guard let peer = try? Curve25519.KeyAgreement.PublicKey(rawRepresentation: other),
       let agreed = try? own.sharedSecretFromKeyAgreement(with: peer)
     else { return nil }
-    var material = unsafe secret.bytes + agreed.withUnsafeBytes { unsafe [UInt8]($0) }
-    defer { material.erase() }
+    var known = secret.bytes
+    var fresh = unsafe agreed.withUnsafeBytes { unsafe [UInt8]($0) }
+    var material = known + fresh
     let input = SymmetricKey(data: material)
+    known.erase()
+    fresh.erase()
+    material.erase()
     let salt = Array(SHA256.hash(data: transcript))
     func pair(_ purpose: String) -> ConnectionKeys {
       func key(_ direction: String) -> SymmetricKey {
@@ -118,10 +122,6 @@ enum Handshake {
   }
 }
 
-/// The keys of a connection: one pair for records of control, one for vectors.
-struct HandshakeKeys {
-  let control: ConnectionKeys
-  let data: ConnectionKeys
 /// What the called one says to a caller that it has let in.
 struct HandshakeWelcome {
   fileprivate let secret: GroupSecret
@@ -136,6 +136,10 @@ struct HandshakeWelcome {
   }
 }
 
+/// The keys of a connection: one pair for records of control, one for vectors.
+struct HandshakeKeys {
+  let control: ConnectionKeys
+  let data: ConnectionKeys
 }
 
 /// The caller's side, free of sockets and clocks.

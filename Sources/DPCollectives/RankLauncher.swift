@@ -153,10 +153,10 @@ private final class LaunchedGroup {
     let made = unsafe cdp_memory_file("fastdp secret")
     guard made >= 0 else { throw CollectiveError.ofSystem("cannot make a file in memory") }
     _ = fcntl(made, F_SETFD, FD_CLOEXEC)
-    var text = Array(GroupSecret().text.utf8)
-    defer { text.erase() }
+    var line = GroupSecret().line
+    defer { line.erase() }
     // SAFETY: write reads the array it is lent, of the length that it is told.
-    guard unsafe write(made, text, text.count) == text.count else {
+    guard unsafe write(made, line, line.count) == line.count else {
       throw CollectiveError.ofSystem("cannot write a file in memory")
     }
     return made

@@ -231,7 +231,9 @@ struct Rendezvous {
   }
 
   /// A name that nobody guesses.
-  private var memoryName: String { "fastdp \(GroupSecret().text.prefix(32))" }
+  private var memoryName: String {
+    "fastdp \(String(decoding: GroupSecret().line.prefix(32), as: UTF8.self))"
+  }
 }
 
 /// What a rank tells rank 0 of itself.

@@ -19,7 +19,7 @@ struct RendezvousTests {
 
     static func write(_ path: String) throws {
       let made = FileManager.default.createFile(
-        atPath: path, contents: Data(GroupSecret().text.utf8),
+        atPath: path, contents: Data(GroupSecret().line),
         attributes: [.posixPermissions: 0o600])
       try #require(made)
     }
@@ -273,7 +273,7 @@ struct RendezvousTests {
     expect(none, [.invalidOption], naming: ["no secret", "--secret-file"])
     let open = place.secret + ".open"
     let made = FileManager.default.createFile(
-      atPath: open, contents: Data(GroupSecret().text.utf8),
+      atPath: open, contents: Data(GroupSecret().line),
       attributes: [.posixPermissions: 0o644])
     try #require(made)
     defer { try? FileManager.default.removeItem(atPath: open) }
