@@ -54,7 +54,8 @@ int cdp_listen_by_name(const char *name, size_t length) {
 int cdp_connect_by_name(const char *name, size_t length) {
   struct sockaddr_un address;
   socklen_t size = address_of(name, length, &address);
-  int made = kept(socket(AF_UNIX, SOCK_STREAM, 0));
+  // A call that blocks would wait without a deadline where more wait than are heard.
+  int made = kept(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
   if (made < 0) return -1;
   if (connect(made, (struct sockaddr *)&address, size) != 0) return closed(made);
   return made;

@@ -1,3 +1,4 @@
+import CDPSystem
 import DPCollectives
 import Foundation
 import TestSupport
@@ -110,6 +111,27 @@ struct RendezvousTests {
       return sum
     }
     #expect(sums == [6, 6, 6])
+  }
+
+  /// A socket of this host at which more wait than are heard is not waited for beyond the deadline.
+  @Test(.timeLimit(.minutes(1))) func crowdedSocketsAreNotWaitedFor() throws {
+    let job = "test-\(UInt64.random(in: 0 ... .max))"
+    let name = "fastdp \(geteuid()) Open MPI \(job)"
+    let listener = unsafe cdp_listen_by_name(name, name.utf8.count)
+    // One may wait, and does.
+    try #require(listener >= 0 && listen(listener, 0) == 0)
+    let waiting = unsafe cdp_connect_by_name(name, name.utf8.count)
+    try #require(waiting >= 0)
+    defer { for socket in [waiting, listener] { close(socket) } }
+    let environment = try #require(
+      try LaunchEnvironment.detect([
+        "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+        "PMIX_NAMESPACE": job,
+      ]))
+    let options = options(timeout: .seconds(1))
+    expect(
+      failure(Result { try RankGroup.join(environment, options: options) }), [.timeout],
+      naming: ["rank 0", "within 1 s"])
   }
   #endif
 

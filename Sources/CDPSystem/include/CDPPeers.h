@@ -10,7 +10,8 @@
 /// descriptor. Returns a descriptor, or -1 with errno set; ENOSYS where the system has no such names.
 int cdp_listen_by_name(const char *name, size_t length);
 
-/// Connects to a name of `cdp_listen_by_name`. Returns a descriptor, or -1 with errno set.
+/// Connects to a name of `cdp_listen_by_name`. Returns a descriptor, which never blocks, or -1 with errno
+/// set; EAGAIN where more wait there than are heard.
 int cdp_connect_by_name(const char *name, size_t length);
 
 /// Two connected sockets; 0, or -1 with errno set.
