@@ -18,10 +18,18 @@ public enum PaidImputation {
   ///   - noiseMultiplier: σ.
   ///   - relation: Which two tables are compared; `zeroOut` where the schema bounds units.
   /// - Returns: One release in which every row takes part.
-  /// - Throws: ``PrivacyError`` when σ is out of range, or for another relation with units.
+  /// - Throws: ``PrivacyError`` when σ is out of range, for another relation with units, and for
+  ///   `addRemove`: rows are split by their places, so a row more or less would move other rows into
+  ///   the training split and out of it, and the counts by any number.
   public static func mechanism(
     of schema: Schema, noiseMultiplier: Double, relation: NeighbouringRelation
   ) throws(PrivacyError) -> PoissonSubsampledGaussian {
+    guard relation != .addRemove else {
+      throw PrivacyError(
+        .parameterOutOfRange,
+        "relation is add-remove, but rows are split by their places, which a row more or less would "
+          + "move; register the source for zero-out, which has the same epsilon for the same noise")
+    }
     let sigma = try NoiseMultiplier(noiseMultiplier).value
     let histogram = histogram(of: schema.estimatedColumns.map(Bins.init), schema, sigma)
     // σ counts against what a unit moves; of its m rows each moves an m-th of that.

@@ -186,6 +186,37 @@ struct PaidImputationTests {
     #expect(refused?.message.contains("\"a\", \"b\", \"c\", \"d\"") == true)
   }
 
+  /// A row more or less moves all later rows to other splits, so that no noise would hide it.
+  @Test func addingAndRemovingRowsIsRefused() throws {
+    let schema = try Schema(
+      text: """
+        label: y
+        columns:
+          a: {type: numeric, bounds: [0, 1], missing: impute, impute: mean, bins: 2}
+          y: {type: binary}
+        """, file: "s")
+    // The counts of two tables that differ in their first row: far more than one of them moves.
+    func examples(from first: Int) throws -> Int {
+      let rows = (first..<1000).map { "\($0 % 2),\($0 % 2)\n" }.joined()
+      var options = PrepareOptions()
+      options.testFraction = 0.5
+      let data = try Dataset.prepare(
+        tables: [folder.write("a,y\n" + rows, to: "t.csv")],
+        schema: try schema.resolved(with: ["a": "0"]), options: options
+      ).dataset
+      return (0..<data.train.count).count { data.train.label(of: $0) == 1 }
+    }
+    let moved = try abs(examples(from: 0) - examples(from: 1))
+    #expect(moved > 1)
+    let witness = Witness()
+    let refused = #expect(throws: PrivacyError.self) {
+      _ = try PaidImputation.resolve(
+        schema, tables: [folder.file("t.csv")], options: .init(), noiseMultiplier: 2,
+        relation: .addRemove, ledger: witness)
+    }
+    #expect(refused?.message.contains("zero-out") == true && witness.charges.isEmpty)
+  }
+
   /// Rows of the test split, and rows beyond what a unit may have, are not counted.
   @Test func onlyTrainingExamplesAreCounted() throws {
     let schema = """
