@@ -243,11 +243,11 @@ struct SchemaRules {
   ///   that takes any text.
   static func isValid(_ text: String, for type: Schema.ColumnType) -> Bool {
     switch type {
-    case .binary(let values?): values.contains(text)
+    case .binary(let values?): values.containsBytes(of: text)
     case .binary(nil), .derived: ["0", "1", "true", "false"].contains(text.lowercased())
     case .categorical(let categories, let other):
-      categories.contains(text) || other && Schema.Estimate(rawValue: text) == nil
-    case .ordinal(let categories): categories.contains(text)
+      categories.containsBytes(of: text) || other && Schema.Estimate(rawValue: text) == nil
+    case .ordinal(let categories): categories.containsBytes(of: text)
     case .numeric(let bounds), .standard(let bounds, _, _):
       DecimalNumber.parse(text).map(bounds.contains) ?? false
     case .hashed: Schema.Estimate(rawValue: text) == nil
@@ -261,6 +261,14 @@ struct SchemaRules {
 
   private func error(_ part: Schema.Part, _ message: String) -> DataError {
     DataError(.malformedSchema, message, at: place(part))
+  }
+}
+
+extension [String] {
+  /// Whether one of the texts has the same bytes: `==` would also take texts for equal that Unicode
+  /// writes in several ways, which no row is read as.
+  fileprivate func containsBytes(of text: String) -> Bool {
+    contains { $0.utf8.elementsEqual(text.utf8) }
   }
 }
 

@@ -1,5 +1,6 @@
 import DPData
 import Foundation
+import TestSupport
 import Testing
 
 struct SchemaTests {
@@ -304,6 +305,29 @@ struct SchemaTests {
     #expect(error?.code == .malformedSchema)
     #expect(error?.description.hasPrefix(message) == true, "\(error?.description ?? "")")
     #expect(error?.description.contains("\n") == false)
+  }
+
+  /// A value is its bytes, as in rows: a text that Unicode writes in another way is another value.
+  @Test(arguments: [
+    "categorical, categories: [caf\u{E9}, b]", "binary, values: [b, caf\u{E9}]",
+    "categorical, encoding: ordinal, categories: [b, caf\u{E9}]",
+  ])
+  func imputedValuesAreComparedByTheirBytes(type: String) throws {
+    func schema(_ value: String) throws -> Schema {
+      try Schema(
+        text: "label: y\nmissing: impute\ncolumns:\n  x: {type: \(type), impute: \(value)}\n"
+          + "  y: {type: binary}", file: "s.yaml")
+    }
+    let folder = try ScratchFolder()
+    let path = try folder.write("x,y\nNA,0\nb,1\n", to: "t.csv")
+    var options = PrepareOptions()
+    options.testFraction = 0
+    let data = try Dataset.prepare(
+      tables: [path], schema: schema("caf\u{E9}"), options: options
+    ).dataset
+    #expect(data.train.features(of: 0) != data.train.features(of: 1))
+    let error = #expect(throws: DataError.self) { _ = try schema("cafe\u{301}") }
+    #expect(error?.description.contains("that the column itself could not have") == true)
   }
 
   @Test(arguments: ["[", "{a: ", "- "])
