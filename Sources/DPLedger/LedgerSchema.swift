@@ -8,12 +8,13 @@ internal import GRDB
 /// | 2 | plans that are registered in advance, content hashes, rows that cannot be changed |
 /// | 3 | rows that cannot be replaced, and only such as a ledger writes |
 /// | 4 | the number of rows that a step's guarantee is for, where it is more than one |
+/// | 5 | the column whose units a run protects as wholes, where it does |
 ///
 /// Columns that a later version adds to a table may be null and are null in older rows: the chain
 /// leaves nulls out, so that its hashes stay as they are.
 enum LedgerSchema {
   /// The version that this code reads and writes.
-  static let version = 4
+  static let version = 5
   /// What says that an SQLite file is a ledger: "fDP1".
   static let applicationID = 0x6644_5031
 
@@ -165,6 +166,10 @@ enum LedgerSchema {
 
       """
     }.joined(),
+    """
+    ALTER TABLE runs ADD COLUMN unit TEXT;
+
+    """,
   ]
 
   /// The largest number of steps that a charge or a plan may reach: no sum of them overflows.

@@ -21,6 +21,8 @@ package struct SourceSummary: Sendable {
   package let charges: Int
   /// The steps that are charged, by mechanism.
   package let composition: [ComposedSteps]
+  /// The column whose units all charges protect as wholes; nil where they protect rows.
+  package let unit: String?
   /// Its plans, each with the steps that are charged to it.
   package let plans: [(plan: LedgerPlan, chargedSteps: Int)]
   /// The hashes of the encoded rows that were charged, in the order of their appearance.
@@ -122,10 +124,21 @@ extension Ledger {
         SELECT COUNT(*) FROM charges JOIN runs ON runs.id = charges.run
         WHERE source = ? AND kind = 'reserve'
         """),
-      composition: spending.composition,
+      composition: spending.composition, unit: try unit(of: source, db),
       plans: plans.map { ($0, spending.planSteps[$0.id, default: 0]) },
       contents: try String.fetchAll(
         db, sql: "SELECT hash FROM contents WHERE source = ? ORDER BY id", arguments: [source.id]))
+  }
+
+  /// What the runs that were charged agree on.
+  private func unit(of source: LedgerSource, _ db: Database) throws -> String? {
+    let rows = try Row.fetchAll(
+      db,
+      sql: """
+        SELECT DISTINCT unit FROM runs
+        WHERE source = ? AND EXISTS (SELECT 1 FROM charges WHERE run = runs.id)
+        """, arguments: [source.id])
+    return rows.count == 1 ? rows[0]["unit"] : nil
   }
 
   private func spentShare(

@@ -27,6 +27,8 @@ package final class RunLedger: PrivacyLedger {
   private let ledger: Ledger
   private let run: Int64
   private let plan: LedgerPlan?
+  /// The column whose units the run protects as wholes; nil where it protects rows.
+  private let unit: String?
   private let filter: RenyiFilter?
   private var spending: Spending
   private var costs: [PoissonSubsampledGaussian: Double] = [:]
@@ -38,12 +40,13 @@ package final class RunLedger: PrivacyLedger {
   package var head: String? { lastHead }
 
   fileprivate init(
-    _ ledger: Ledger, source: LedgerSource, plan: LedgerPlan?, run: Int64, head: String,
-    warnings: [String]
+    _ ledger: Ledger, source: LedgerSource, plan: LedgerPlan?, unit: String?, run: Int64,
+    head: String, warnings: [String]
   ) throws {
     self.ledger = ledger
     self.source = source
     self.plan = plan
+    self.unit = unit
     self.run = run
     lastHead = head
     self.warnings = warnings
@@ -65,6 +68,7 @@ package final class RunLedger: PrivacyLedger {
     try Ledger.checkLength(steps.upperBound)
     let charge = try ledger.write { db in
       try check(mechanism)
+      try checkUnit(db)
       try spending.update(db)
       try refuseUnlessFits(steps.count, mechanism, try currentTarget(db))
       return try insert("reserve", steps, mechanism, db)
@@ -95,6 +99,7 @@ package final class RunLedger: PrivacyLedger {
   package func checkRoom(for count: Int, of mechanism: PoissonSubsampledGaussian) throws {
     try ledger.read { db in
       try check(mechanism)
+      try checkUnit(db)
       try spending.update(db)
       try refuseUnlessFits(count, mechanism, try currentTarget(db))
     }
@@ -132,6 +137,28 @@ package final class RunLedger: PrivacyLedger {
           + "rows of a unit (\(registered.groupSize), not \(mechanism.groupSize)); run what was "
           + "registered")
     }
+  }
+
+  /// Refuses steps that protect something else than those that were charged before.
+  ///
+  /// Where units are bounded, a row that contributes nothing makes room for another of its unit, so
+  /// that one row moves two: what such steps cost a unit is no bound on what they cost a row, or a
+  /// unit of another column. (Charges of before version 5 that do not say their unit are let pass.)
+  private func checkUnit(_ db: Database) throws {
+    let other = try Row.fetchOne(
+      db,
+      sql: """
+        SELECT unit FROM runs WHERE source = ? AND unit IS NOT ? AND EXISTS (
+          SELECT 1 FROM charges WHERE run = runs.id AND (unit IS NOT NULL OR group_size IS NULL))
+        LIMIT 1
+        """, arguments: [source.id, unit])
+    guard let other else { return }
+    func name(_ unit: String?) -> String { unit.map { "units of \"\($0)\"" } ?? "single rows" }
+    throw LedgerError(
+      .invalidRequest,
+      "source '\(source.name)' has been charged for \(name(other["unit"])) and cannot be for "
+        + "\(name(unit)), since all charges together would protect neither; prepare all data of a "
+        + "source with the same unit, or register another source, whose budget adds up")
   }
 
   private func refuseUnlessFits(
@@ -194,6 +221,7 @@ extension Ledger {
   ///   - run: What to call the run, for people.
   ///   - sourceName: The source of its data.
   ///   - planName: The registered plan that it carries out: needed under the rule `plans` only.
+  ///   - unit: The column whose units it protects as wholes, where rows are bounded by unit.
   ///   - contentHash: A hash of the encoded rows; another one than before gives a warning.
   ///   - noise: The kind of noise of its steps.
   /// - Returns: The account.
@@ -201,7 +229,7 @@ extension Ledger {
   ///   not cover the noise, or the database would not keep what is written to it.
   package func openAccount(
     run: String, source sourceName: String, plan planName: String? = nil,
-    contentHash: String? = nil, noise: NoiseKind = .gaussian
+    unit: String? = nil, contentHash: String? = nil, noise: NoiseKind = .gaussian
   ) throws -> RunLedger {
     try write { db in
       if let difference = try LedgerSchema.differences(db).first {
@@ -212,12 +240,13 @@ extension Ledger {
       try check(noise, of: source)
       let warnings = try contentHash.map { try note(contentHash: $0, of: source, db) } ?? []
       try db.execute(
-        sql: "INSERT INTO runs (source, name, opened, plan) VALUES (?, ?, ?, ?)",
-        arguments: [source.id, run, Ledger.now(), plan?.id])
+        sql: "INSERT INTO runs (source, name, opened, plan, unit) VALUES (?, ?, ?, ?, ?)",
+        arguments: [source.id, run, Ledger.now(), plan?.id, unit])
       let id = db.lastInsertedRowID
       let head = try HashChain.append("runs", id, db)
       return try RunLedger(
-        self, source: source, plan: plan, run: id, head: head.hash, warnings: warnings)
+        self, source: source, plan: plan, unit: unit, run: id, head: head.hash,
+        warnings: warnings)
     }
   }
 

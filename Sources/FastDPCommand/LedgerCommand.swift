@@ -246,6 +246,10 @@ struct LedgerChargeCommand: ParsableCommand {
     help: "How many rows of a unit they protect together. (default: 1)")
   var groupSize: Int?
 
+  @Option(
+    help: "The column whose units they protect as wholes, where rows are bounded by unit.")
+  var unit: String?
+
   @Option(name: .customLong("run"), help: "What to call the run.")
   var runName = "charge"
 
@@ -264,7 +268,8 @@ struct LedgerChargeCommand: ParsableCommand {
     guard (1...1000).contains(groupSize ?? 1) else {
       throw CommandError.usage("--group-size must be at least 1 and at most 1000")
     }
-    let account = try ledger.open().openAccount(run: runName, source: source, plan: plan)
+    let account = try ledger.open().openAccount(
+      run: runName, source: source, plan: plan, unit: unit)
     let mechanism = try PoissonSubsampledGaussian(
       samplingRate: rate.value, noiseMultiplier: noise.value,
       relation: neighbouring ?? account.source.relation, groupSize: groupSize ?? 1)

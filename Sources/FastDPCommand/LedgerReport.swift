@@ -34,6 +34,7 @@ enum LedgerReport {
         ("epsilonIfFixed", .number(summary.epsilonIfFixed.upper)),
         ("epsilonIfFixedLower", .optional(summary.epsilonIfFixed.lower)),
         ("epsilonOfPlans", .optional(summary.epsilonOfPlans?.upper)),
+        ("unit", summary.unit.map(JSONValue.string) ?? .null),
         ("accountant", .string(summary.accountant)),
         ("mechanisms", .array(summary.composition.map(json))),
         ("plans", .array(summary.plans.map { json($0.plan, charged: $0.chargedSteps) })),
@@ -101,11 +102,12 @@ enum LedgerReport {
       }
   }
 
-  /// What all charges together are a guarantee for: a unit only where each of them is.
+  /// What all charges together are a guarantee for.
   private static func protected(_ summary: SourceSummary) -> String {
+    if let unit = summary.unit { return "each \"\(unit)\", with all of its rows" }
     let sizes = summary.composition.map(\.mechanism.groupSize)
     guard let least = sizes.min(), least > 1 else { return "single rows" }
-    return "units of up to \(least) rows"
+    return "up to \(least) rows together"
   }
 
   /// An entry for programs.

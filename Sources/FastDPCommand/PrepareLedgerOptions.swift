@@ -52,7 +52,8 @@ struct PrepareLedgerOptions: ParsableArguments {
         "estimates need to read the tables twice, and \(table) can be read once; save it to a file")
     }
     let account = try Ledger(path: ledger).openAccount(
-      run: "prepare", source: options.sourceName(of: tables), plan: ledgerPlan)
+      run: "prepare", source: options.sourceName(of: tables), plan: ledgerPlan,
+      unit: schema.maxRowsPerUnit == nil ? nil : schema.unit)
     let (resolved, released) = try PaidImputation.resolve(
       schema, tables: tables, options: options, noiseMultiplier: noise,
       relation: account.source.relation, ledger: account, onProgress: PrepareCommand.show)

@@ -63,7 +63,8 @@ struct TrainLedgerOptions: ParsableArguments {
     }
     let account = try Ledger(path: ledger).openAccount(
       run: folder.split(separator: "/").last.map(String.init) ?? folder, source: plan.data.source,
-      plan: ledgerPlan, contentHash: String(dataset.contentHash(), radix: 16),
+      plan: ledgerPlan, unit: plan.data.unit?.column,
+      contentHash: String(dataset.contentHash(), radix: 16),
       noise: plan.privacy?.noise ?? .gaussian)
     for warning in account.warnings { Console.message("warning: \(warning)") }
     return account

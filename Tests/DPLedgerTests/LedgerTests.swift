@@ -24,7 +24,7 @@ import Testing
   func everyCommitIsSyncedInWALMode(left: String) throws {
     let folder = try ScratchFolder()
     let path = folder.file("ledger")
-    try Ledger.create(path: path, version: 4)
+    try Ledger.create(path: path, version: 5)
     let queue = try DatabaseQueue(path: path)
     try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA journal_mode = \(left)") }
     try queue.close()
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [99, 5, -1, -2_000_000_000])
+  @Test(arguments: [99, 6, -1, -2_000_000_000])
   func aVersionThatIsNotKnownIsRefused(version: Int) throws {
     let fixture = try LedgerFixture()
     let queue = try DatabaseQueue(path: fixture.path)
@@ -123,14 +123,14 @@ import Testing
     #expect(try fixture.steps(of: "people") == 3)
   }
 
-  @Test(arguments: [1, 2, 3])
+  @Test(arguments: [1, 2, 3, 4])
   func aLedgerOfAnOlderVersionMigratesWithItsChain(version: Int) throws {
     let folder = try ScratchFolder()
     let path = folder.file("old")
     try Ledger.create(path: path, version: version)
     let head = try VersionOne(path: path).fill()
     let ledger = try Ledger(path: path)
-    #expect(try ledger.pragma("user_version") == "4")
+    #expect(try ledger.pragma("user_version") == "5")
     #expect(try ledger.verify(heads: [("run", head)]).problems.isEmpty)
     let summary = try ledger.summary(accountant: RDPAccountant())
     #expect(summary.sources.map(\.source.rule) == [.filter])
@@ -161,6 +161,30 @@ import Testing
     let share = (2 * filter.cost(of: row) + 5 * filter.cost(of: pair)) / filter.limit
     #expect(
       abs(summary.spentShare - share) < 1e-12 && filter.cost(of: pair) > 4 * filter.cost(of: row))
+  }
+
+  /// A budget protects rows, or the units of one column: a table in which one row contributes nothing
+  /// has another row of its unit in its place, which the charge for a unit of one row does not cover.
+  @Test(arguments: [nil, "home", "person"] as [String?], [nil, "home"] as [String?])
+  func aBudgetProtectsOneThing(first: String?, second: String?) throws {
+    let fixture = try LedgerFixture()
+    try fixture.register("people", roomFor: 30)
+    let step = try fixture.mechanism()
+    _ = try fixture.ledger.openAccount(run: "unused", source: "people", unit: "other")
+    let one = try fixture.ledger.openAccount(run: "a", source: "people", unit: first)
+    try one.reserve(0..<3, of: step)
+    let two = try fixture.ledger.openAccount(run: "b", source: "people", unit: second)
+    if first == second {
+      try two.checkRoom(for: 5, of: step)
+      try two.reserve(0..<5, of: step)
+    } else {
+      #expect(ledgerCode { try two.checkRoom(for: 5, of: step) } == .invalidRequest)
+      #expect(ledgerCode { try two.reserve(0..<5, of: step) } == .invalidRequest)
+    }
+    try one.reserve(3..<4, of: step)
+    let summary = try fixture.ledger.summary(of: "people", accountant: RDPAccountant()).sources[0]
+    #expect(summary.unit == first && summary.steps == (first == second ? 9 : 4))
+    #expect(try fixture.ledger.verify().problems.isEmpty)
   }
 
   @Test func aPlanIsForItsSizeOfGroup() throws {

@@ -20,7 +20,8 @@ import Testing
     try fixture.ledger.register(
       plan: "p", ComposedSteps(of: fixture.mechanism(), count: 9), source: "y",
       accountant: RDPAccountant())
-    let first = try fixture.ledger.openAccount(run: "a", source: "x", contentHash: "1")
+    let first = try fixture.ledger.openAccount(
+      run: "a", source: "x", unit: "home", contentHash: "1")
     try first.reserve(0..<10, of: fixture.mechanism())
     try first.release(5..<10)
     let second = try fixture.ledger.openAccount(run: "b", source: "y", plan: "p")

@@ -248,7 +248,7 @@ struct LedgerCommandTests {
       people,
       Self.sourceKeys + [
         "spentShare", "runs", "charges", "steps", "epsilonIfFixed", "epsilonIfFixedLower",
-        "epsilonOfPlans", "accountant", "mechanisms", "plans", "contentHashes",
+        "epsilonOfPlans", "unit", "accountant", "mechanisms", "plans", "contentHashes",
       ])
     #expect(people["steps"] as? Int == 80 && people["charges"] as? Int == 4)
     #expect(people["runs"] as? Int == 2)

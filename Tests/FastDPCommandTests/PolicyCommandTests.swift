@@ -146,8 +146,17 @@ struct PolicyCommandTests {
       "train", data, "--out", folder.file("again"), "--ledger", ledger, "--noise-multiplier", "3",
       "--steps", "20")
     let shown = try succeed("ledger", "show", ledger)
-    #expect(shown.output.contains("units of up to 2 rows"))
+    #expect(shown.output.contains("each \"home\", with all of its rows"))
     #expect(try charged().first?["groupSize"] as? Int == 2)
+    // Data of the same source that protects rows is refused, and so is another program's charge.
+    let rows = folder.file("rows.safetensors")
+    try succeed("prepare", table(), "--schema", self.schema("missing: drop"), "--out", rows)
+    expectRefusal(
+      try fastdp("train", rows, "--out", folder.file("no"), "--ledger", ledger, "--steps", "9"), 64,
+      naming: ["\"home\"", "single rows"], messages: 1)
+    let step = ["--sampling-rate", "0.01", "--noise-multiplier", "9", "--steps", "1"]
+    expectRefusal(try fastdp(["ledger", "charge", ledger, "people"] + step), 64, naming: ["home"])
+    try succeed(["ledger", "charge", ledger, "people", "--unit", "home"] + step)
     expectRefusal(
       try fastdp(
         "train", data, "--out", folder.file("no"), "--ledger", ledger, "--noise", "discrete"), 64,
