@@ -111,6 +111,11 @@ struct LedgerRegisterCommand: ParsableCommand {
   @Option(help: "T, the most steps of the plan.")
   var steps: Int?
 
+  @Option(
+    name: .customLong("group-size"),
+    help: "How many rows of a unit the plan's steps protect together. (default: 1)")
+  var groupSize: Int?
+
   @Option(help: "The method that composes plans: pld, rdp. (default: pld)")
   var accountant: AccountantName?
 
@@ -121,10 +126,12 @@ struct LedgerRegisterCommand: ParsableCommand {
   }
 
   private func registerBudget() throws {
-    guard let epsilon, let delta, samplingRate == nil, noiseMultiplier == nil, steps == nil else {
+    guard let epsilon, let delta, samplingRate == nil, noiseMultiplier == nil, steps == nil,
+      groupSize == nil
+    else {
       throw CommandError.usage(
         "a budget needs --epsilon and --delta; a plan needs --plan, --sampling-rate, "
-          + "--noise-multiplier and --steps")
+          + "--noise-multiplier and --steps, and may have --group-size")
     }
     let known = try ledger.open().register(
       source: source, target: PrivacyTarget(epsilon: epsilon, delta: delta), rule: rule,
@@ -146,7 +153,7 @@ struct LedgerRegisterCommand: ParsableCommand {
     let known = try ledger.summary(of: source, accountant: accountant).sources[0].source
     let mechanism = try PoissonSubsampledGaussian(
       samplingRate: samplingRate, noiseMultiplier: noiseMultiplier,
-      relation: neighbouring ?? known.relation)
+      relation: neighbouring ?? known.relation, groupSize: groupSize ?? 1)
     let epsilon = try ledger.register(
       plan: plan, ComposedSteps(of: mechanism, count: steps), source: source,
       accountant: accountant)

@@ -104,6 +104,33 @@ struct PolicyCommandTests {
     #expect(!FileManager.default.fileExists(atPath: folder.file("d")))
   }
 
+  /// Under the rule of plans, estimates per unit are paid by a plan that is registered for units.
+  @Test func estimatesPerUnitCanBePlanned() throws {
+    let schema = try schema(
+      "missing: impute, impute: mean", "unit: home\nmax_rows_per_unit: 3")
+    let ledger = folder.file("budgets")
+    let register = ["ledger", "register", ledger, "people"]
+    try succeed("ledger", "init", ledger)
+    try succeed(register + ["--epsilon", "5", "--delta", "1e-5", "--rule", "plans"])
+    try succeed(
+      register + [
+        "--plan", "means", "--sampling-rate", "1", "--noise-multiplier", "36", "--steps", "1",
+        "--group-size", "3",
+      ])
+    func prepare(_ noise: String) throws -> Outcome {
+      try fastdp(
+        "prepare", table(), "--schema", schema, "--out", folder.file("d"), "--overwrite",
+        "--ledger", ledger, "--ledger-plan", "means", "--imputation-noise", noise)
+    }
+    expectRefusal(try prepare("11"), 64, naming: ["registered"])
+    let outcome = try prepare("12")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let charge = try #require(charged().first)
+    #expect(charge["groupSize"] as? Int == 3 && charge["steps"] as? Int == 1)
+    #expect(charge["effectiveNoiseMultiplier"] as? Double == 36)
+    expectRefusal(try prepare("12"), 77, naming: ["means"])
+  }
+
   @Test func aLedgerForNothingIsRefused() throws {
     let schema = try schema("missing: drop")
     expectRefusal(
