@@ -1,4 +1,5 @@
 import ArgumentParser
+import DPFiles
 import DPLedger
 import FastDP
 
@@ -47,7 +48,7 @@ struct PrepareLedgerOptions: ParsableArguments {
         "estimates for missing values of \(columns) need noise; give --imputation-noise 10 or the "
           + "like, or imputation: {noise_multiplier: 10} in the schema")
     }
-    if let table = tables.first(where: { $0 == "-" }) {
+    if let table = try tables.first(where: { try Self.canBeReadOnce($0) }) {
       throw CommandError.usage(
         "estimates need to read the tables twice, and \(table) can be read once; save it to a file")
     }
@@ -61,5 +62,10 @@ struct PrepareLedgerOptions: ParsableArguments {
       "charged one release with noise multiplier \(noise) to source '\(account.source.name)'")
     options.imputation = released
     return resolved
+  }
+
+  /// Whether a table is gone when it was read: standard input, a pipe or a device.
+  private static func canBeReadOnce(_ table: String) throws -> Bool {
+    try table == "-" || InputFile.size(ofFileAt: table) == nil
   }
 }

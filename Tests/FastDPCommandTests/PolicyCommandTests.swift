@@ -2,6 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// Estimates that are paid for, units, conditions and `inspect`, from the command line.
 struct PolicyCommandTests {
   private let folder: ScratchFolder
@@ -129,6 +135,21 @@ struct PolicyCommandTests {
     #expect(charge["groupSize"] as? Int == 3 && charge["steps"] as? Int == 1)
     #expect(charge["effectiveNoiseMultiplier"] as? Double == 36)
     expectRefusal(try prepare("12"), 77, naming: ["means"])
+  }
+
+  /// What can be read only once is found out before it is paid for.
+  @Test func estimatesFromAPipeAreRefused() throws {
+    let (schema, ledger) = (try schema(), try ledger())
+    let pipe = folder.file("people.csv")
+    try #require(unsafe mkfifo(pipe, 0o600) == 0)
+    for table in [pipe, "-"] {
+      expectRefusal(
+        try fastdp(
+          "prepare", table, "--schema", schema, "--out", folder.file("d"), "--ledger", ledger,
+          "--source", "people", "--imputation-noise", "12", timeout: 10),
+        64, naming: ["twice", table])
+    }
+    #expect(try charged().isEmpty)
   }
 
   @Test func aLedgerForNothingIsRefused() throws {
