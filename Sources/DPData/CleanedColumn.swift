@@ -7,14 +7,14 @@ struct CleanedColumn {
   /// What stands for a missing value; empty where nothing is declared.
   let imputed: [UInt8]
 
-  /// The columns of a schema that are not ignored, in its order.
+  /// The columns of a schema that are in a table and not ignored, in its order.
   ///
   /// - Parameters:
   ///   - schema: The declared facts.
   ///   - header: Has all the columns.
   /// - Returns: The label among the others, where the schema has it.
   static func all(_ schema: Schema, _ header: TableHeader) -> [CleanedColumn] {
-    schema.columns.compactMap { column in
+    schema.tableColumns.compactMap { column in
       guard column.type != .ignore, let field = header.field(of: column.name) else { return nil }
       return CleanedColumn(
         name: column.name, field: field, imputed: Array((column.impute ?? "").utf8))

@@ -108,6 +108,18 @@ struct DatasetFileTests {
       y: {type: binary}
     """
 
+  /// A column of the table that has the name of a derived one is none of the schema's.
+  @Test func cleanedRowsHaveNoDerivedColumns() throws {
+    let (text, report) = try cleaned(
+      "d,x,y\nold,4,1\nold,2,0\n",
+      """
+      label: y
+      columns: {x: {type: numeric, bounds: [0, 9]}, y: {type: binary}}
+      derive: {d: x > 3}
+      """)
+    #expect(text == "x,y\n4,1\n2,0\n" && report.rowsKept == 2)
+  }
+
   /// Kept rows come in the order of the schema, missing values as declared, quotes where needed.
   @Test(arguments: [1, 10, 1 << 17], 1...3)
   func cleanedRowsAreText(chunkSize: Int, threads: Int) throws {
