@@ -74,7 +74,8 @@ public struct Statement: Sendable {
       "What the preparation of the data has spent: values that replace missing ones in "
         + "\(imputation.columns.map { "\"\($0)\"" }.joined(separator: ", ")) were estimated from "
         + "one Gaussian release with noise multiplier \(imputation.noiseMultiplier). It is charged to "
-        + "the data owner's ledger, which adds it to this run; epsilon above does not contain it."
+        + "the data owner's ledger, which adds it to the runs that are charged there; epsilon above "
+        + "does not contain it."
     ]
   }
 
