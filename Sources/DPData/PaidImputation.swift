@@ -103,15 +103,23 @@ public enum PaidImputation {
       rowsPerUnit: schema.maxRowsPerUnit ?? 1, noiseMultiplier: noiseMultiplier)
   }
 
+  /// Lists all rejected rows where that is asked for, and throws for the first.
+  private static func list(
+    _ schema: Schema, _ tables: [String], _ options: PrepareOptions
+  ) throws {
+    _ = try Dataset.clean(tables: tables, schema: schema, options: options, write: { _ in })
+  }
+
   /// The exact counts, which nobody may see.
   private static func count(
     _ bins: [Bins], _ schema: Schema, _ tables: [String], _ options: PrepareOptions,
     onProgress: @escaping (PrepareProgress) throws -> Void
   ) throws -> [[Int]] {
     var counts = bins.map { [Int](repeating: 0, count: $0.count) }
+    let filled = try schema.withAnyValues()
     let walk = TableWalk(
-      tables: tables, schema: try schema.withAnyValues(), options: options,
-      onMessage: { _ in }, onProgress: onProgress)
+      tables: tables, schema: filled, options: options, onMessage: { _ in },
+      onProgress: onProgress)
     let na = MissingTokens(schema.na)
     var plans: [ColumnPlan] = []
     var rejected = 0
@@ -120,6 +128,7 @@ public enum PaidImputation {
       if case .rejected(let fault) = row.encoding {
         rejected += 1
         if rejected > options.maxRejected {
+          if options.rejects != nil { try list(filled, tables, options) }
           throw RejectedRow(fault, in: row.record).error(row.header)
         }
       }

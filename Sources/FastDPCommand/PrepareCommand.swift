@@ -80,14 +80,16 @@ struct PrepareCommand: ParsableCommand {
     options.threads = threads
     options.columns = columns.map { $0.split(separator: ",", omittingEmptySubsequences: false) }?
       .map(String.init)
-    if !cleans {
-      // A place that cannot be written to is found out before anything is paid for.
-      _ = try AtomicFile(
-        path: shards == 1 ? out : DatasetShard.path(out, index: 0, count: shards),
-        overwrite: overwrite)
-    }
+    // A place that cannot be written to is found out before anything is paid for.
+    for path in files { _ = try AtomicFile(path: path, overwrite: overwrite) }
     let resolved = try ledgerOptions.resolve(schema, tables: tables, options: &options)
     cleans ? try clean(tables, resolved, options) : try prepare(tables, resolved, options)
+  }
+
+  /// All files that are to be made.
+  private var files: [String] {
+    let shards = (0..<shards).map { DatasetShard.path(out, index: $0, count: self.shards) }
+    return (cleans ? [] : self.shards == 1 ? [out] : shards) + [rejects].compactMap(\.self)
   }
 
   private func checkOptions() throws {

@@ -152,6 +152,26 @@ struct PolicyCommandTests {
     #expect(try charged().isEmpty)
   }
 
+  /// What cannot be written is found out before it is paid for; rejected rows are listed all the same.
+  @Test func filesInTheWayOfEstimatesCostNothing() throws {
+    let (table, schema, ledger) = (try table(), try schema(), try ledger())
+    let prepare = [
+      "prepare", table, "--schema", schema, "--out", folder.file("d"), "--ledger", ledger,
+      "--imputation-noise", "12",
+    ]
+    let taken = try folder.write("mine", to: "bad.csv")
+    expectRefusal(try fastdp(prepare + ["--rejects", taken]), 73, naming: [taken])
+    let shard = try folder.write("mine", to: "d-00002-of-00003.safetensors")
+    expectRefusal(try fastdp(prepare + ["--shards", "3"]), 73, naming: [shard])
+    let rows = "h1,30,1,0\nh2,old,0,1\nh3,NA,1,1\nh4,40,1,2\n"
+    _ = try folder.write("home,age,sex,y\n" + rows, to: "people.csv")
+    let list = folder.file("list.csv")
+    expectRefusal(
+      try fastdp(prepare + ["--rejects", list]), 65, naming: ["people.csv:3:4", "\"age\""])
+    #expect(try folder.text("list.csv").split(separator: "\n").count == 3)
+    #expect(try charged().isEmpty && folder.text("bad.csv") == "mine")
+  }
+
   @Test func aLedgerForNothingIsRefused() throws {
     let schema = try schema("missing: drop")
     expectRefusal(
