@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-internal import Glibc
-#else
-internal import Darwin
-#endif
+internal import DPFiles
 
 /// Undoes gzip or zstd by the system's libraries, which are opened when they are needed.
 @safe final class Decompressor {
@@ -68,9 +64,17 @@ internal import Darwin
   init(_ format: Format, table: String) throws(DataError) {
     self.format = format
     self.table = table
-    switch format {
-    case .gzip: unsafe (functions, stream) = try unsafe Self.openZlib(table)
-    case .zstandard: unsafe (functions, stream) = try unsafe Self.openZstandard(table)
+    do throws(SystemLibrary.Missing) {
+      unsafe (functions, stream) =
+        switch format {
+        case .gzip: try unsafe Self.openZlib()
+        case .zstandard: try unsafe Self.openZstandard()
+        }
+    } catch {
+      throw DataError(
+        .malformedTable,
+        "is compressed, and \(error.message), or decompress the table first",
+        at: .init(file: table))
     }
   }
 
@@ -83,63 +87,40 @@ internal import Darwin
     }
   }
 
-  @unsafe private static func openZlib(
-    _ table: String
-  ) throws(DataError) -> (Functions, UnsafeMutableRawPointer) {
-    let library = try unsafe open(["libz.so.1", "libz.dylib"], package: "zlib1g", table)
-    guard let initialize = unsafe dlsym(library, "inflateInit2_"),
-      let inflate = unsafe dlsym(library, "inflate"),
-      let reset = unsafe dlsym(library, "inflateReset"),
-      let end = unsafe dlsym(library, "inflateEnd")
-    else { throw missing("zlib1g", table) }
+  @unsafe private static func openZlib() throws(SystemLibrary.Missing) -> (
+    Functions, UnsafeMutableRawPointer
+  ) {
+    let library = try SystemLibrary.zlib()
+    let initialize = unsafe try library.function("inflateInit2_", as: Initialize.self)
+    let functions = unsafe Functions.zlib(
+      inflate: try library.function("inflate", as: Inflate.self),
+      reset: try library.function("inflateReset", as: Reset.self),
+      end: try library.function("inflateEnd", as: Reset.self))
     let stream = UnsafeMutableRawPointer.allocate(
       byteCount: unsafe ZlibStream.byteCount, alignment: 16)
     unsafe stream.initializeMemory(as: UInt8.self, repeating: 0, count: ZlibStream.byteCount)
     // 15 bits of window, and gzip's header rather than zlib's.
-    let status = unsafe unsafeBitCast(initialize, to: Initialize.self)(
-      stream, 15 + 16, "1.2.11", Int32(ZlibStream.byteCount))
+    let status = unsafe initialize(stream, 15 + 16, "1.2.11", Int32(ZlibStream.byteCount))
     guard status == 0 else {
       unsafe stream.deallocate()
-      throw missing("zlib1g", table)
+      throw SystemLibrary.Missing(message: "zlib does not start; install a newer one")
     }
-    let functions = unsafe Functions.zlib(
-      inflate: unsafeBitCast(inflate, to: Inflate.self),
-      reset: unsafeBitCast(reset, to: Reset.self), end: unsafeBitCast(end, to: Reset.self))
     return unsafe (functions, stream)
   }
 
-  @unsafe private static func openZstandard(
-    _ table: String
-  ) throws(DataError) -> (Functions, UnsafeMutableRawPointer) {
-    let library = try unsafe open(["libzstd.so.1", "libzstd.dylib"], package: "libzstd1", table)
-    guard let create = unsafe dlsym(library, "ZSTD_createDStream"),
-      let decompress = unsafe dlsym(library, "ZSTD_decompressStream"),
-      let isError = unsafe dlsym(library, "ZSTD_isError"),
-      let free = unsafe dlsym(library, "ZSTD_freeDStream"),
-      let stream = unsafe unsafeBitCast(create, to: Create.self)()
-    else { throw missing("libzstd1", table) }
+  @unsafe private static func openZstandard() throws(SystemLibrary.Missing) -> (
+    Functions, UnsafeMutableRawPointer
+  ) {
+    let library = try SystemLibrary.zstandard()
+    let create = unsafe try library.function("ZSTD_createDStream", as: Create.self)
     let functions = unsafe Functions.zstd(
-      decompress: unsafeBitCast(decompress, to: Decompress.self),
-      isError: unsafeBitCast(isError, to: IsError.self),
-      free: unsafeBitCast(free, to: Unary.self))
-    return unsafe (functions, stream)
-  }
-
-  @unsafe private static func open(
-    _ names: [String], package: String, _ table: String
-  ) throws(DataError) -> UnsafeMutableRawPointer {
-    for name in names {
-      if let library = unsafe dlopen(name, RTLD_NOW) { return unsafe library }
+      decompress: try library.function("ZSTD_decompressStream", as: Decompress.self),
+      isError: try library.function("ZSTD_isError", as: IsError.self),
+      free: try library.function("ZSTD_freeDStream", as: Unary.self))
+    guard let stream = unsafe create() else {
+      throw SystemLibrary.Missing(message: "zstd does not start; install a newer one")
     }
-    throw missing(package, table)
-  }
-
-  private static func missing(_ package: String, _ table: String) -> DataError {
-    DataError(
-      .malformedTable,
-      "is compressed, and the library that undoes it is not installed;"
-        + " install the package \(package), or decompress the table first",
-      at: .init(file: table))
+    return unsafe (functions, stream)
   }
 
   /// Undoes some of the data.

@@ -1,46 +1,10 @@
 internal import CDPParquet
+internal import DPFiles
 
-#if canImport(Glibc)
-internal import Glibc
-#else
-internal import Darwin
-#endif
-
-/// A library of the system that is opened when a file first needs it.
-@safe private struct SystemLibrary {
-  private let handle: UnsafeMutableRawPointer
-  private let name: String
-
-  /// Opens the first that is there.
-  ///
-  /// - Parameters:
-  ///   - names: The files it may be.
-  ///   - codec: What it is needed for.
-  ///   - package: What to install, on Debian.
-  /// - Throws: ``Fault`` `missingLibrary`.
-  init(_ names: [String], codec: String, package: String) throws(Fault) {
-    for name in names {
-      if let handle = unsafe dlopen(name, RTLD_NOW | RTLD_LOCAL) {
-        unsafe self.handle = unsafe handle
-        self.name = name
-        return
-      }
-    }
-    throw Fault(
-      .missingLibrary,
-      "is compressed with \(codec), and \(names[0]) is not installed; install it "
-        + "(Debian and Ubuntu: apt install \(package))")
-  }
-
-  /// The address of a function.
-  @unsafe func function<Function>(_ symbol: String, as type: Function.Type) throws(Fault)
-    -> Function
-  {
-    guard let address = unsafe dlsym(handle, symbol) else {
-      throw Fault(.missingLibrary, "\(name) lacks \(symbol); install a newer one")
-    }
-    // SAFETY: the caller gives the type that the library's header declares.
-    return unsafe unsafeBitCast(address, to: type)
+extension Fault {
+  /// A library that a file's compression needs is not there.
+  fileprivate init(_ missing: SystemLibrary.Missing, for codec: String) {
+    self.init(.missingLibrary, "is compressed with \(codec), and \(missing.message)")
   }
 }
 
@@ -56,9 +20,12 @@ internal import Darwin
   private let uncompress: Uncompress
 
   private init() throws(Fault) {
-    let library = try SystemLibrary(
-      ["libzstd.so.1", "libzstd.1.dylib"], codec: "zstd", package: "libzstd1")
-    unsafe uncompress = try library.function("ZSTD_decompress", as: Uncompress.self)
+    do throws(SystemLibrary.Missing) {
+      unsafe uncompress = try SystemLibrary.zstandard()
+        .function("ZSTD_decompress", as: Uncompress.self)
+    } catch {
+      throw Fault(error, for: "zstd")
+    }
   }
 
   /// Fills all of `target`; gives 0, or -1.
@@ -88,12 +55,15 @@ internal import Darwin
   private let end: Step
 
   private init() throws(Fault) {
-    let library = try SystemLibrary(
-      ["libz.so.1", "libz.1.dylib"], codec: "gzip", package: "zlib1g")
-    unsafe begin = try library.function("inflateInit2_", as: Begin.self)
-    unsafe inflate = try library.function("inflate", as: Inflate.self)
-    unsafe again = try library.function("inflateReset", as: Step.self)
-    unsafe end = try library.function("inflateEnd", as: Step.self)
+    do throws(SystemLibrary.Missing) {
+      let library = try SystemLibrary.zlib()
+      unsafe begin = try library.function("inflateInit2_", as: Begin.self)
+      unsafe inflate = try library.function("inflate", as: Inflate.self)
+      unsafe again = try library.function("inflateReset", as: Step.self)
+      unsafe end = try library.function("inflateEnd", as: Step.self)
+    } catch {
+      throw Fault(error, for: "gzip")
+    }
   }
 
   /// Fills all of `target`, from one member or several: 0, or -1.
