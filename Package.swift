@@ -71,7 +71,10 @@ let package = Package(
     module("DPMechanisms", ["DPKernels", "DPAccounting"] + crypto),
     module("DPLedger", ["DPAccounting", .product(name: "GRDB", package: "GRDB.swift")] + crypto),
     module(
-      "DPData", ["CDPKernels", "DPFiles", "DPKernels", "DPMechanisms", "DPAccounting", "Yams"]),
+      "DPData",
+      [
+        "CDPKernels", "DPFiles", "DPParquet", "DPKernels", "DPMechanisms", "DPAccounting", "Yams",
+      ]),
     module("DPModels", ["DPFiles", "DPKernels"]),
     module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(
@@ -102,7 +105,8 @@ let package = Package(
         ],
         swiftSettings: settings),
       .testTarget(
-        name: "FastDPCommandTests", dependencies: ["FastDPCommand", "TestSupport"],
+        name: "FastDPCommandTests",
+        dependencies: ["FastDPCommand", "DPParquet", "TestSupport"],
         swiftSettings: settings),
     ],
     fuzzer,

@@ -77,6 +77,11 @@ final class ByteSource {
       count += more
     }
     front = Array(bytes[..<count])
+    guard front != Array("PAR1".utf8) else {
+      throw DataError(
+        .malformedTable, "is Parquet, which is not read from a pipe; name the file itself",
+        at: .init(file: name))
+    }
     guard let format = Decompressor.Format(front: front) else { return }
     decompressor = try Decompressor(format, table: name)
     input = front + [UInt8](repeating: 0, count: Self.inputSize - front.count)

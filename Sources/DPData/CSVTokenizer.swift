@@ -19,6 +19,9 @@ struct CSVField: BitwiseCopyable {
   ///
   /// A quoted field that needed no change is, too.
   var isInBuffer: Bool
+
+  /// A field that holds nothing, not even an empty text: a null of a Parquet table.
+  static let null = CSVField(lower: 0, upper: -1, origin: 0, end: 0, isInBuffer: true)
 }
 
 /// The fields of one record, in memory that the next record uses again.
@@ -79,16 +82,18 @@ struct CSVField: BitwiseCopyable {
   /// - Parameters:
   ///   - base: The buffer that the fields were found in.
   ///   - range: The record's bytes in it, with its line end.
-  ///   - line: The physical line in which it begins.
+  ///   - line: The physical line in which it begins, or the row's number.
+  ///   - hasLines: Whether it is a line.
   /// - Returns: A view, valid until the fields or the buffer change.
   @unsafe func record(
-    in base: UnsafePointer<UInt8>, _ range: Range<Int>, line: Int
+    in base: UnsafePointer<UInt8>, _ range: Range<Int>, line: Int, hasLines: Bool = true
   ) -> RecordView {
     guard let fields = unsafe fields.baseAddress, let scratch = unsafe scratch.baseAddress else {
       preconditionFailure("the fields have memory")
     }
     return unsafe RecordView(
-      base: base, scratch: scratch, fields: fields, fieldCount: count, range: range, line: line)
+      base: base, scratch: scratch, fields: fields, fieldCount: count, range: range, line: line,
+      hasLines: hasLines)
   }
 
   @unsafe private static func grow<Element: BitwiseCopyable>(

@@ -1,30 +1,38 @@
 internal import DPFiles
+internal import DPParquet
 
-/// Reads tables one after another and cuts them into chunks where records end.
+/// Hands tables out one after another: texts in chunks, cut where records end, Parquet files in row
+/// groups.
 ///
-/// A table's header is read, and checked, with its first chunk.
+/// A file's header is read, and checked, with its first chunk.
 final class ChunkReader {
   private let context: PreparationContext
   private let shape: RowShape
   private let chunkSize: Int
+  private let parts: [TablePart]
   private var table: TableContext?
   private var reader: CSVReader?
-  private var nextTable = 0
+  private var file: ParquetFile?
+  /// The row group that is next, and the number of its first row.
+  private var nextGroup = (index: 0, firstRow: 0)
+  private var nextPart = 0
   private var nextTicket = 0
   /// Bytes behind the last chunk's end, with which the next one begins.
   private var rest: [UInt8] = []
   private var isAtEnd = false
   private var hasFailed = false
 
-  init(_ context: PreparationContext, shape: RowShape) {
+  init(_ context: PreparationContext, _ parts: [TablePart], shape: RowShape) {
     self.context = context
+    self.parts = parts
     self.shape = shape
     chunkSize = context.options.chunkSize
   }
 
   /// Fills a chunk.
   ///
-  /// - Parameter chunk: Gets the next piece of the tables, or what went wrong; then it is the last.
+  /// - Parameter chunk: Gets the next piece of the tables (of a Parquet file which row group that is), or
+  ///   what went wrong; then it is the last.
   /// - Returns: Whether there is one.
   func next(_ chunk: TableChunk) -> Bool {
     guard !hasFailed else { return false }
@@ -34,7 +42,7 @@ final class ChunkReader {
     } catch {
       chunk.failure = .error(error)
       // Records before the failure still count: one of them may be the first that is wrong.
-      if chunk.table != nil { chunk.cut(at: chunk.lastRecordEnd(isWhole: false).cut, &rest) }
+      if reader != nil { chunk.cut(at: chunk.lastRecordEnd(isWhole: false).cut, &rest) }
     }
     hasFailed = chunk.failure != nil
     chunk.ticket = nextTicket
@@ -44,9 +52,13 @@ final class ChunkReader {
 
   private func fill(_ chunk: TableChunk) throws -> Bool {
     chunk.table = nil
-    if reader == nil {
-      guard nextTable < context.tables.count else { return false }
+    if reader == nil, file == nil {
+      guard nextPart < parts.count else { return false }
       try open()
+    }
+    if let file {
+      handOut(file, chunk)
+      return true
     }
     guard let reader else { return false }
     chunk.table = table
@@ -79,18 +91,52 @@ final class ChunkReader {
   }
 
   private func open() throws {
-    let path = context.tables[nextTable]
-    let delimiter = path.delimiter(given: context.options.delimiter)
-    let reader = try CSVReader(path: path, delimiter: delimiter, chunkSize: chunkSize)
+    let part = parts[nextPart]
+    if part.isParquet { return try openParquet(part) }
+    let delimiter = part.path.delimiter(given: context.options.delimiter)
+    let reader = try CSVReader(path: part.path, delimiter: delimiter, chunkSize: chunkSize)
     let header = try TableHeader(
       reader, schema: context.schema, purpose: .preparation, columns: context.options.columns,
       onMessage: context.onMessage)
-    table = TableContext(
-      index: nextTable, header: header, schema: context.schema, shape: shape,
-      delimiter: delimiter, firstLine: reader.lineOfRest, usesPlan: context.options.usesRowPlan)
+    begin(part, header, delimiter: delimiter, firstLine: reader.lineOfRest)
     self.reader = reader
-    nextTable += 1
     isAtEnd = false
+  }
+
+  private func openParquet(_ part: TablePart) throws {
+    let file = try ParquetFailure.rethrown { () throws(ParquetError) in
+      try ParquetFile(path: part.path)
+    }
+    // What is ignored in one part file of a folder is ignored in the others.
+    let isFirst = nextPart == 0 || parts[nextPart - 1].input != part.input
+    let header = try TableHeader(
+      file, schema: context.schema, purpose: .preparation,
+      onMessage: isFirst ? context.onMessage : { _ in })
+    begin(part, header, delimiter: UInt8(ascii: ","), firstLine: 0)
+    self.file = file
+    nextGroup = (0, 0)
+  }
+
+  private func begin(
+    _ part: TablePart, _ header: TableHeader, delimiter: UInt8, firstLine: Int
+  ) {
+    table = TableContext(
+      index: nextPart, part: part, header: header, schema: context.schema, shape: shape,
+      delimiter: delimiter, firstLine: firstLine, usesPlan: context.options.usesRowPlan)
+    nextPart += 1
+  }
+
+  /// Hands out the next row group; a file without any gives one piece without rows.
+  private func handOut(_ file: ParquetFile, _ chunk: TableChunk) {
+    let groups = file.rowGroups
+    let group = nextGroup.index < groups.count ? nextGroup.index : nil
+    let part = RowGroupPart(
+      file: file, group: group, firstRow: nextGroup.firstRow,
+      isLast: nextGroup.index + 1 >= groups.count)
+    chunk.table = table
+    chunk.group = part
+    nextGroup = (nextGroup.index + 1, nextGroup.firstRow + part.rowCount)
+    if part.isLast { self.file = nil }
   }
 
   private func take(_ bytes: [UInt8], into chunk: TableChunk) {

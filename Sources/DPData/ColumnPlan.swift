@@ -113,6 +113,36 @@ internal import DPFiles
     return true
   }
 
+  /// Whether the column's values are numbers.
+  var isNumeric: Bool {
+    switch reading {
+    case .numeric, .standard: true
+    case .binary, .binaryTexts, .ordinal, .hashed, .categorical: false
+    }
+  }
+
+  /// The code of a number in a column of numbers.
+  @inline(__always) func code(ofNumber value: Double) -> Double {
+    switch reading {
+    case .numeric(let lower, let upper): Self.share(of: value, lower, upper)
+    case .standard(let lower, let upper, let mean, let deviation):
+      Self.score(of: value, lower, upper, mean, deviation)
+    case .binary, .binaryTexts, .ordinal, .hashed, .categorical:
+      preconditionFailure("the column has no numbers")
+    }
+  }
+
+  @inline(__always)
+  private static func share(of value: Double, _ lower: Double, _ upper: Double) -> Double {
+    2 * ((min(max(value, lower), upper) - lower) / (upper - lower)) - 1
+  }
+
+  @inline(__always) private static func score(
+    of value: Double, _ lower: Double, _ upper: Double, _ mean: Double, _ deviation: Double
+  ) -> Double {
+    (min(max(value, lower), upper) - mean) / deviation
+  }
+
   /// Reads a label: a class index, or a scaled number.
   ///
   /// Returns what is wrong with it, or nil.
@@ -122,7 +152,7 @@ internal import DPFiles
     unsafe Self.read(bytes, reading, into: &label)
   }
 
-  @unsafe @inline(__always) private func write<Element: FeatureElement>(
+  @unsafe @inline(__always) func write<Element: FeatureElement>(
     _ code: Double, into row: UnsafeMutablePointer<Element>
   ) {
     // SAFETY: offsets lie within the row by the schema's own count of features.
@@ -145,14 +175,13 @@ internal import DPFiles
       code = Double(index)
     case .numeric(let lower, let upper):
       switch unsafe DecimalNumber.read(bytes) {
-      case .number(let value):
-        code = 2 * ((min(max(value, lower), upper) - lower) / (upper - lower)) - 1
+      case .number(let value): code = share(of: value, lower, upper)
       case .notFinite: return .notFinite
       case .notANumber: return .notANumber
       }
     case .standard(let lower, let upper, let mean, let deviation):
       switch unsafe DecimalNumber.read(bytes) {
-      case .number(let value): code = (min(max(value, lower), upper) - mean) / deviation
+      case .number(let value): code = score(of: value, lower, upper, mean, deviation)
       case .notFinite: return .notFinite
       case .notANumber: return .notANumber
       }

@@ -30,6 +30,9 @@
   private let tests: [Test]
   private let steps: [Step]
 
+  /// The fields that it compares.
+  var fields: [Int] { tests.map(\.field) }
+
   /// Prepares to decide a condition.
   ///
   /// - Parameters:

@@ -1,6 +1,7 @@
 /// Input data, or a description of it, that cannot be used.
 ///
-/// `description` is one line, `file:line:column: message; remedy`. It names columns and rows, and
+/// `description` is one line, `file:line:column: message; remedy` (`file: row 17: ...` for a row of a
+/// Parquet file). It names columns and rows, and
 /// never the value of a cell.
 public struct DataError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What kind of problem this is: a struct, so that kinds can be added later.
@@ -65,7 +66,7 @@ public struct DataError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(storage)" }
   }
 
-  /// A place in a text file.
+  /// A place in a file: a text's line, or a Parquet table's row.
   public struct Location: Hashable, Sendable, CustomStringConvertible {
     /// The path, as the caller gave it.
     public let file: String
@@ -76,6 +77,8 @@ public struct DataError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Position in the line from 1: bytes in a table (a byte-order mark is not counted),
     /// characters in a schema.
     public let column: Int?
+    /// The row of a Parquet file, from 1, in the order of the file; nil for a text.
+    public let row: Int?
 
     /// A place, or a file as a whole.
     ///
@@ -87,11 +90,25 @@ public struct DataError: Error, Hashable, Sendable, CustomStringConvertible {
       self.file = file
       self.line = line
       self.column = column
+      row = nil
     }
 
-    /// `file:line:column`, as far as they are known.
+    /// A row of a Parquet file.
+    ///
+    /// - Parameters:
+    ///   - file: The path, as the caller gave it, or of the part file in the folder that was given.
+    ///   - row: From 1.
+    public init(file: String, row: Int) {
+      self.file = file
+      self.row = row
+      line = nil
+      column = nil
+    }
+
+    /// `file:line:column`, as far as they are known; `file: row 17` for a row.
     public var description: String {
-      ([file] + [line, column].compactMap(\.self).map(String.init)).joined(separator: ":")
+      if let row { return "\(file): row \(row)" }
+      return ([file] + [line, column].compactMap(\.self).map(String.init)).joined(separator: ":")
     }
   }
 

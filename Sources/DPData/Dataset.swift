@@ -50,6 +50,24 @@ public final class Dataset: Sendable {
     }
   }
 
+  /// Whether a file begins as dataset files do: with the length of a header and its first brace.
+  ///
+  /// - Parameter path: Anything; it need not exist.
+  /// - Returns: Whether ``init(contentsOf:)`` is the way to read it, and not a table's.
+  public static func isFile(_ path: String) -> Bool {
+    do {
+      // A pipe's bytes cannot be put back.
+      guard let size = try InputFile.size(ofFileAt: path), size >= 9 else { return false }
+      let file = try InputFile(path: path)
+      var front = [UInt8](repeating: 0, count: 9)
+      let count = unsafe try front.withUnsafeMutableBytes { unsafe try file.read(into: $0) }
+      // No text has NULs there, no other kind of table that brace.
+      return count == 9 && front[8] == UInt8(ascii: "{") && front[4..<8].allSatisfy { $0 == 0 }
+    } catch {
+      return false
+    }
+  }
+
   /// Maps one shard of a dataset.
   ///
   /// Its ``train`` is the range of slots that begins at ``DatasetShard/firstRow``, and its ``test`` a

@@ -40,7 +40,12 @@ public struct PrepareOptions: Sendable {
   public var imputation: Provenance.Imputation?
   /// Bytes that are asked of a table at a time; tests lower it.
   package var chunkSize = 1 << 17
-  /// Whether common rows are encoded by the loop in C; tests switch it off.
+  /// Rows of a Parquet table that are read at a time at most; tests lower it.
+  package var batchRows = 1 << 13
+  /// Bytes of encoded rows that a thread may have ready before their turn; tests lower it.
+  package var waitingBytes = 32 << 20
+  /// Whether common rows are encoded by the loop in C, or column by column in a
+  /// Parquet table; tests switch it off.
   package var usesRowPlan = true
   /// The variant of the scan, or nil for the processor's best; tests choose.
   package var scanVariant: Int?

@@ -7,6 +7,8 @@
   let fieldCount: Int
   /// The physical line in which the record begins, counted as its reader does.
   let line: Int
+  /// Whether places in it are lines of a text; else ``line`` is a row's number.
+  private let hasLines: Bool
   private let range: Range<Int>
   private let base: UnsafePointer<UInt8>
   private let scratch: UnsafePointer<UInt8>
@@ -16,8 +18,9 @@
   // the scratch bytes), and that all of them stay as they are while the view is used.
   @unsafe init(
     base: UnsafePointer<UInt8>, scratch: UnsafePointer<UInt8>, fields: UnsafePointer<CSVField>,
-    fieldCount: Int, range: Range<Int>, line: Int
+    fieldCount: Int, range: Range<Int>, line: Int, hasLines: Bool = true
   ) {
+    self.hasLines = hasLines
     unsafe self.base = base
     unsafe self.scratch = scratch
     unsafe self.fields = fields
@@ -29,10 +32,11 @@
   /// Lends the text of a field.
   ///
   /// - Parameter index: 0 up to ``fieldCount``.
-  /// - Returns: Its bytes, valid as long as the view.
+  /// - Returns: Its bytes, valid as long as the view; a null has no address.
   @unsafe @inline(__always) func field(_ index: Int) -> UnsafeRawBufferPointer {
     precondition(index >= 0 && index < fieldCount, "field \(index) of \(fieldCount)")
     let field = unsafe fields[index]
+    guard field.upper >= 0 else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
     let start = unsafe field.isInBuffer ? base : scratch
     return unsafe UnsafeRawBufferPointer(
       start: start + field.lower, count: field.upper - field.lower)
@@ -41,14 +45,9 @@
   /// Lends the text of a field, without ASCII whitespace at either end.
   ///
   /// - Parameter index: 0 up to ``fieldCount``.
-  /// - Returns: Its bytes, valid as long as the view.
+  /// - Returns: Its bytes, valid as long as the view; a null has no address.
   @unsafe @inline(__always) func trimmedField(_ index: Int) -> UnsafeRawBufferPointer {
-    let bytes = unsafe field(index)
-    var lower = 0
-    var upper = bytes.count
-    while lower < upper, unsafe bytes[lower].isASCIISpace { lower += 1 }
-    while lower < upper, unsafe bytes[upper - 1].isASCIISpace { upper -= 1 }
-    return unsafe UnsafeRawBufferPointer(rebasing: bytes[lower..<upper])
+    unsafe field(index).trimmed
   }
 
   /// A copy of a field's trimmed text, for headers and messages.
@@ -79,7 +78,7 @@
   /// - Returns: The line, counted on from ``line``, and the byte in it, from 1.
   /// - Complexity: O(bytes of the record before the field).
   func place(ofField index: Int?) -> (line: Int, column: Int) {
-    guard let index else { return (line, 1) }
+    guard let index, hasLines else { return (line, 1) }
     let offset = unsafe fields[index].origin - range.lowerBound
     let before = unsafe UnsafeBufferPointer(start: base + range.lowerBound, count: offset)[...]
     let start = unsafe LineEnds.lastStart(in: before) ?? 0
@@ -88,6 +87,15 @@
 }
 
 extension UnsafeRawBufferPointer {
+  /// The bytes without ASCII whitespace at either end.
+  @unsafe @inline(__always) var trimmed: UnsafeRawBufferPointer {
+    var lower = 0
+    var upper = count
+    while lower < upper, unsafe self[lower].isASCIISpace { lower += 1 }
+    while lower < upper, unsafe self[upper - 1].isASCIISpace { upper -= 1 }
+    return unsafe UnsafeRawBufferPointer(rebasing: self[lower..<upper])
+  }
+
   /// Whether every byte is below 128.
   fileprivate var isASCII: Bool {
     var offset = 0

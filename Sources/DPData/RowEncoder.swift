@@ -38,12 +38,12 @@ enum RowEncoding {
   let isPlain: Bool
   /// The columns that make features, in the order of the file.
   let plans: [ColumnPlan]
-  private let filter: ConditionPlan?
+  let filter: ConditionPlan?
   /// The derived columns that make features.
-  private let derived: [(condition: ConditionPlan, plan: ColumnPlan)]
+  let derived: [(condition: ConditionPlan, plan: ColumnPlan)]
   let label: ColumnPlan?
   /// The condition of a label that is derived.
-  private let labelCondition: ConditionPlan?
+  let labelCondition: ConditionPlan?
   let na: MissingTokens
 
   /// Prepares to encode the rows of one table.
@@ -190,8 +190,9 @@ enum RowEncoding {
     lengths = tokens.reduce(0) { $0 | 1 << UInt64(min($1.count, 63)) }
   }
 
-  /// Whether a field is one of them.
+  /// Whether a field is one of them, or a null, which is missing whatever the tokens are.
   @unsafe @inline(__always) func contains(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard unsafe bytes.baseAddress != nil else { return true }
     guard lengths & (1 << UInt64(min(bytes.count, 63))) != 0 else { return false }
     return tokens.contains { unsafe $0.count == bytes.count && $0.elementsEqual(bytes) }
   }

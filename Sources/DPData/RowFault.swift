@@ -53,13 +53,13 @@ struct RowFault {
   /// - Parameters:
   ///   - header: Names the column and the table.
   ///   - fieldCount: How many fields the row has.
-  ///   - line: Where the field, or the row, begins.
-  ///   - column: Where in that line.
+  ///   - place: Where the field, or the row, begins.
   /// - Returns: The error.
-  func error(_ header: TableHeader, fieldCount: Int, line: Int, column: Int) -> DataError {
+  func error(
+    _ header: TableHeader, fieldCount: Int, at place: DataError.Location
+  ) -> DataError {
     let problem = problem(header, fieldCount: fieldCount)
-    return DataError(
-      code, "\(problem); \(remedy)", at: .init(file: header.table, line: line, column: column))
+    return DataError(code, "\(problem); \(remedy)", at: place)
   }
 
   private func columnName(_ field: Int, _ header: TableHeader) -> String {
@@ -95,6 +95,8 @@ struct RejectedRow {
   /// How many fields the row has.
   let fieldCount: Int
   /// The physical line in which the field at fault begins, or the row; counted as its reader does.
+  ///
+  /// In a Parquet file the row's number, from 1.
   var line: Int
   /// Where in that line, from 1.
   let column: Int
@@ -111,6 +113,16 @@ struct RejectedRow {
   /// - Parameter header: Names the column and the table.
   /// - Returns: The error.
   func error(_ header: TableHeader) -> DataError {
-    fault.error(header, fieldCount: fieldCount, line: line, column: column)
+    fault.error(header, fieldCount: fieldCount, at: place(header))
+  }
+
+  /// Where the row is.
+  ///
+  /// - Parameter header: Names the table.
+  /// - Returns: Its line and the place in it, or its number in a Parquet file.
+  func place(_ header: TableHeader) -> DataError.Location {
+    header.hasLines
+      ? .init(file: header.table, line: line, column: column)
+      : .init(file: header.table, row: line)
   }
 }

@@ -1,3 +1,5 @@
+internal import DPParquet
+
 /// Drafts a schema from a table, for a person to correct.
 ///
 /// | a column's values, besides tokens for missing | drafted as |
@@ -12,7 +14,7 @@ public enum SchemaDraft {
   /// Reads a whole table and drafts its schema.
   ///
   /// - Parameters:
-  ///   - table: A CSV file with a header.
+  ///   - table: A CSV file with a header, a Parquet file, or a folder of Parquet files.
   ///   - label: The name of the column to predict.
   ///   - delimiter: The byte between fields; nil goes by the table's name.
   ///   - onMessage: Gets lines for the operator: columns that are ignored, rows passed over.
@@ -25,61 +27,21 @@ public enum SchemaDraft {
     table: String, label: String, delimiter: UInt8? = nil,
     onMessage: (String) -> Void = { _ in }
   ) throws -> String {
-    let reader = try CSVReader(
-      path: table, delimiter: table.delimiter(given: delimiter))
-    let header = try TableHeader(reader)
     let label = label.trimmed
-    guard header.field(of: label) != nil else {
-      throw DataError(
-        .missingLabel, "the label \"\(label)\" is not in the header; name one of its columns",
-        at: reader.location())
+    var options = PrepareOptions()
+    options.delimiter = delimiter
+    var draft = Sketches()
+    for part in TablePart.all(try TableInput.all([table], options)) {
+      try draft.read(part, label: label, options, onMessage)
     }
-    for (field, name) in header.names.enumerated() where header.field(of: name) != field {
-      throw DataError(
-        .duplicateColumn, "column \"\(name)\" is in the header twice; rename one of them",
-        at: reader.location(ofField: field))
-    }
-    let sketches = try sketch(reader, header, onMessage)
-    let lines = try zip(header.names, sketches).map { name, sketch in
+    try draft.finish(table, onMessage)
+    let lines = try zip(draft.names, draft.columns).map { name, sketch in
       let facts =
         name == label
         ? try labelFacts(name, sketch, table) : facts(name, sketch, onMessage)
       return "  \(name.quotedYAML): \(facts)"
     }
     return preamble(label) + lines.joined(separator: "\n") + "\n"
-  }
-
-  /// Takes every row in; rows that cannot be read as rows are passed over.
-  private static func sketch(
-    _ reader: CSVReader, _ header: TableHeader, _ onMessage: (String) -> Void
-  ) throws -> [ColumnSketch] {
-    let na = MissingTokens(Schema.defaultNA)
-    var sketches = Array(repeating: ColumnSketch(), count: header.names.count)
-    var rows = 0
-    var passedOver = 0
-    while try reader.next() {
-      rows += 1
-      let record = reader.record
-      guard record.fieldCount == sketches.count, record.firstInvalidField() == nil else {
-        passedOver += 1
-        continue
-      }
-      for field in sketches.indices {
-        let bytes = unsafe record.trimmedField(field)
-        if unsafe !na.contains(bytes) { unsafe sketches[field].see(bytes) }
-      }
-    }
-    guard rows > 0 else {
-      throw DataError(
-        .noRows, "the table has a header and no rows; add rows",
-        at: .init(file: reader.name, line: 1, column: 1))
-    }
-    if passedOver > 0 {
-      onMessage(
-        "\(reader.name): \(passedOver) rows with another number of fields than the header,"
-          + " or invalid UTF-8, were passed over")
-    }
-    return sketches
   }
 
   private static func facts(
@@ -133,6 +95,85 @@ public enum SchemaDraft {
     columns:
 
     """
+  }
+}
+
+/// What was seen of a table's columns.
+private struct Sketches {
+  private(set) var names: [String] = []
+  private(set) var columns: [ColumnSketch] = []
+  private var rows = 0
+  private var passedOver = 0
+  private var header: TableHeader?
+
+  /// Takes every row of a file in; rows that cannot be read as rows are passed over.
+  mutating func read(
+    _ part: TablePart, label: String, _ options: PrepareOptions, _ onMessage: (String) -> Void
+  ) throws {
+    let (reader, header) = try open(part, label: label, options, onMessage)
+    if self.header == nil {
+      names = header.names
+      columns = Array(repeating: ColumnSketch(), count: names.count)
+    }
+    self.header = header
+    let fields = try names.map { name throws(DataError) in
+      guard let field = header.field(of: name) else {
+        throw DataError(
+          .missingColumn,
+          "the file has no column \"\(name)\", which files before it have; write all with the same columns",
+          at: .init(file: part.path))
+      }
+      return field
+    }
+    let na = MissingTokens(Schema.defaultNA)
+    while try reader.next() {
+      rows += 1
+      let record = reader.record
+      guard record.fieldCount == header.names.count, record.firstInvalidField() == nil else {
+        passedOver += 1
+        continue
+      }
+      for (column, field) in fields.enumerated() {
+        let bytes = unsafe record.trimmedField(field)
+        if unsafe !na.contains(bytes) { unsafe columns[column].see(bytes) }
+      }
+    }
+  }
+
+  /// Checks that there were rows.
+  func finish(_ table: String, _ onMessage: (String) -> Void) throws(DataError) {
+    guard rows > 0 else {
+      throw header?.noRows(of: table) ?? DataError(.noRows, "there are no rows; add rows")
+    }
+    if passedOver > 0 {
+      onMessage(
+        "\(table.tableName): \(passedOver) rows with another number of fields than the header,"
+          + " or invalid UTF-8, were passed over")
+    }
+  }
+
+  private func open(
+    _ part: TablePart, label: String, _ options: PrepareOptions, _ onMessage: (String) -> Void
+  ) throws -> (any RecordReader, TableHeader) {
+    guard part.isParquet else {
+      let reader = try CSVReader(
+        path: part.path, delimiter: part.path.delimiter(given: options.delimiter))
+      let header = try TableHeader(reader)
+      try header.checkAll(label: label) { reader.location(ofField: $0) }
+      return (reader, header)
+    }
+    let file = try ParquetFailure.rethrown { () throws(ParquetError) in
+      try ParquetFile(path: part.path)
+    }
+    let refused = file.columns.filter { $0.refusal != nil }
+    if !refused.isEmpty, self.header == nil {
+      onMessage(
+        "\(part.path): columns that cannot be read are left out:"
+          + " \(refused.map(\.name).joined(separator: ", "))")
+    }
+    let header = TableHeader(file) { $0.refusal == nil }
+    try header.checkAll(label: label) { _ in .init(file: part.path) }
+    return (try ParquetRecordReader(file, header, batchRows: options.batchRows), header)
   }
 }
 

@@ -10,8 +10,9 @@ internal import Darwin
 
 /// What the rows of one table are read with; the same for all its chunks.
 final class TableContext: Sendable {
-  /// The table's place among the tables.
+  /// The file's place among all files, and whether it is its table's last.
   let index: Int
+  let part: TablePart
   let header: TableHeader
   let encoder: RowEncoder
   /// The fast way to encode common rows, where there is one.
@@ -27,10 +28,12 @@ final class TableContext: Sendable {
   let firstLine: Int
 
   init(
-    index: Int, header: TableHeader, schema: Schema, shape: RowShape, delimiter: UInt8,
+    index: Int, part: TablePart, header: TableHeader, schema: Schema, shape: RowShape,
+    delimiter: UInt8,
     firstLine: Int, usesPlan: Bool
   ) {
     self.index = index
+    self.part = part
     self.header = header
     self.firstLine = firstLine
     encoder = RowEncoder(schema: schema, header: header, withLabel: true)
@@ -39,7 +42,7 @@ final class TableContext: Sendable {
     boundField = schema.maxRowsPerUnit == nil ? nil : schema.unit.flatMap(header.field)
     identifiers = [schema.unit, schema.id].compactMap { $0 }.compactMap(header.field)
     plan =
-      usesPlan
+      usesPlan && header.hasLines
       ? RowPlan(
         encoder, identifiers: identifiers, types: (shape.featureType, shape.labelType),
         delimiter: delimiter) : nil
@@ -62,37 +65,8 @@ struct RowShape: Sendable {
   var rowBytes: Int { features * featureType.byteCount }
 }
 
-/// Memory of one kind that is used again and again, and grows where it must.
-@safe private final class Scratch<Element: BitwiseCopyable> {
-  private var buffer: UnsafeMutableBufferPointer<Element>
-
-  init(capacity: Int = 64) { unsafe buffer = .allocate(capacity: capacity) }
-
-  deinit { unsafe buffer.deallocate() }
-
-  /// The memory, valid until it grows.
-  @unsafe var base: UnsafeMutablePointer<Element> {
-    guard let base = unsafe buffer.baseAddress else { preconditionFailure("no memory") }
-    return unsafe base
-  }
-
-  /// Makes room for a number of elements.
-  ///
-  /// - Parameters:
-  ///   - count: How many.
-  ///   - kept: How many of those at the front keep their values.
-  func reserve(_ count: Int, keeping kept: Int = 0) {
-    let capacity = unsafe buffer.count
-    guard count > capacity else { return }
-    let larger = UnsafeMutableBufferPointer<Element>.allocate(
-      capacity: max(count, capacity + capacity / 2))
-    _ = unsafe larger.update(fromContentsOf: buffer[..<kept])
-    unsafe buffer.deallocate()
-    unsafe buffer = unsafe larger
-  }
-}
-
-/// A piece of a table that begins and ends where a record does, and what became of its rows.
+/// A piece of a table, and what became of its rows: of a text, from the beginning of a record to the end
+/// of one, or a batch of a Parquet file.
 ///
 /// One thread has it at a time: it is filled in the order of the tables, scanned and encoded by any
 /// thread, and committed in order again.
@@ -103,6 +77,10 @@ struct RowShape: Sendable {
   /// Its number, in the order of the tables.
   var ticket = 0
   var table: TableContext?
+  /// The row group that is to be read, where the table is a Parquet file.
+  var group: RowGroupPart?
+  /// The rows' columns, where the table is a Parquet file; valid until they go on.
+  var columns: ParquetEncoder?
   /// Whether it is the last one of its table.
   var isLast = false
   /// Bytes of the table's file that were read so far.
@@ -114,7 +92,7 @@ struct RowShape: Sendable {
   /// How many bytes of text it has.
   private(set) var count = 0
   /// How many rows it has.
-  private(set) var recordCount = 0
+  var recordCount = 0
   /// How many physical line ends it has.
   private(set) var lineCount = 0
   /// Rows that are rejected, their lines counted from the chunk's first, which is 0.
@@ -123,23 +101,25 @@ struct RowShape: Sendable {
   private(set) var cleaned: [UInt8] = []
   private(set) var cleanedRows = 0
   /// Rows for which the schema's condition does not hold.
-  private(set) var filteredRows = 0
+  var filteredRows = 0
   /// Training rows beyond what the schema allows of their unit.
   private(set) var boundedRows = 0
   /// Training rows that could be examples, where units are bounded: record, slot and label.
-  private var candidates: [(record: Int, slot: Int, label: Double)] = []
+  var candidates: [(record: Int, slot: Int, label: Double)] = []
+  /// The units of the candidates, where the table is a Parquet file.
+  var units: [[UInt8]] = []
 
-  private let shape: RowShape
+  let shape: RowShape
   private var split: RowSplit
   private let scan: TableScanLoop
   private let fields = CSVFields()
   private let text = Scratch<UInt8>(capacity: 2 * padding)
   private let marks = Scratch<UInt32>()
   private let records = Scratch<cdp_record>()
-  private let splits = Scratch<UInt8>()
-  private let features = (train: Scratch<UInt64>(), test: Scratch<UInt64>())
-  private let labels = (train: Scratch<UInt32>(), test: Scratch<UInt32>())
-  private var work = unsafe cdp_row_work()
+  let splits = Scratch<UInt8>()
+  let features = (train: Scratch<UInt64>(), test: Scratch<UInt64>())
+  let labels = (train: Scratch<UInt32>(), test: Scratch<UInt32>())
+  var work = unsafe cdp_row_work()
   private var hasQuotes = false
   /// How far line ends were counted for rejected rows.
   private var counted = (offset: 0, lines: 0)
@@ -158,6 +138,8 @@ struct RowShape: Sendable {
   /// Empties the chunk.
   func clear() {
     count = 0
+    group = nil
+    columns = nil
     isLast = false
     failure = nil
     recordCount = 0
@@ -168,6 +150,7 @@ struct RowShape: Sendable {
     filteredRows = 0
     boundedRows = 0
     candidates.removeAll(keepingCapacity: true)
+    units.removeAll(keepingCapacity: true)
     unsafe work = unsafe cdp_row_work()
   }
 
@@ -237,21 +220,12 @@ struct RowShape: Sendable {
   func encode(firstRow: Int) {
     guard let table else { return }
     decideSplits(table, firstRow)
-    let words = (recordCount * shape.rowBytes + 7) / 8 + 1
-    features.train.reserve(words)
-    features.test.reserve(words)
-    labels.train.reserve(recordCount + 1)
-    labels.test.reserve(recordCount + 1)
+    makeRoom()
+    if let columns, columns.isUsed { return encode(columns, table) }
     unsafe work.bytes = UnsafePointer(bytes)
     unsafe work.marks = UnsafePointer(marks.base)
     unsafe work.records = UnsafePointer(records.base)
-    unsafe work.splits = UnsafePointer(splits.base)
     unsafe work.record_count = recordCount
-    unsafe work.rows.0 = cdp_rows(
-      features: features.train.base, labels: labels.train.base, count: 0)
-    unsafe work.rows.1 = cdp_rows(features: features.test.base, labels: labels.test.base, count: 0)
-    unsafe work.least_label = .infinity
-    unsafe work.largest_label = -.infinity
     var row = 0
     while row < recordCount {
       if let plan = table.plan {
@@ -264,6 +238,21 @@ struct RowShape: Sendable {
       }
       row += 1
     }
+  }
+
+  /// Makes room for the rows, all of which may be of one split.
+  private func makeRoom() {
+    let words = (recordCount * shape.rowBytes + 7) / 8 + 1
+    features.train.reserve(words)
+    features.test.reserve(words)
+    labels.train.reserve(recordCount + 1)
+    labels.test.reserve(recordCount + 1)
+    unsafe work.splits = UnsafePointer(splits.base)
+    unsafe work.rows.0 = cdp_rows(
+      features: features.train.base, labels: labels.train.base, count: 0)
+    unsafe work.rows.1 = cdp_rows(features: features.test.base, labels: labels.test.base, count: 0)
+    unsafe work.least_label = .infinity
+    unsafe work.largest_label = -.infinity
   }
 
   /// Writes the rows that are kept as text.
@@ -302,8 +291,12 @@ struct RowShape: Sendable {
   /// - Parameter bound: Counts the units' rows; chunks are bounded in the order of the tables.
   func bound(by bound: inout UnitBound?) {
     guard let field = table?.boundField else { return }
-    for (record, slot, label) in candidates {
-      let isAdmitted = unsafe bound?.admits(self.record(record).trimmedField(field)) ?? true
+    for (place, (record, slot, label)) in candidates.enumerated() {
+      let isAdmitted =
+        units.isEmpty
+        ? unsafe bound?.admits(self.record(record).trimmedField(field)) ?? true
+          // SAFETY: the buffer is read within the closure only.
+        : unsafe units[place].withUnsafeBytes { unsafe bound?.admits($0) ?? true }
       if isAdmitted {
         countExample(label)
       } else {
@@ -350,7 +343,8 @@ struct RowShape: Sendable {
       return
     }
     for row in 0..<recordCount {
-      unsafe target[row] = isTest(record(row), field, table, firstRow + row) ? 1 : 0
+      let record = columns?.splitRecord(row) ?? record(row)
+      unsafe target[row] = isTest(record, field, table, firstRow + row) ? 1 : 0
     }
   }
 
@@ -369,6 +363,7 @@ struct RowShape: Sendable {
 
   /// A record by the dialect's own rules, its line counted from itself, which is 0.
   private func record(_ row: Int) -> RecordView {
+    if let columns { return columns.rows.record(row) }
     let place = unsafe records.base[row]
     let start = Int(place.start)
     var end = unsafe Int(marks.base[Int(place.end) - 1])
@@ -403,7 +398,7 @@ struct RowShape: Sendable {
   }
 
   /// Encodes a row by the encoder's rules, into its split.
-  private func encodeRow<Element: FeatureElement>(
+  func encodeRow<Element: FeatureElement>(
     _ row: Int, _ table: TableContext, as type: Element.Type
   ) {
     let record = record(row)
@@ -412,7 +407,7 @@ struct RowShape: Sendable {
     switch encoding {
     case .kept:
       if !isTest, table.boundField != nil {
-        candidates.append((row, rowCounts.train, label))
+        addCandidate(row, label)
       } else if !isTest {
         countExample(label)
       }
@@ -446,7 +441,7 @@ struct RowShape: Sendable {
     return (encoding, label)
   }
 
-  @unsafe private func clearedRow<Element: FeatureElement>(
+  @unsafe func clearedRow<Element: FeatureElement>(
     _ row: Int, as type: Element.Type
   ) -> UnsafeMutablePointer<Element> {
     let isTest = unsafe work.splits != nil && splits.base[row] == 1
@@ -459,14 +454,20 @@ struct RowShape: Sendable {
     return unsafe target
   }
 
-  private func countExample(_ label: Double) {
+  /// Notes a training row that its unit may have too many before it for.
+  func addCandidate(_ row: Int, _ label: Double) {
+    candidates.append((row, rowCounts.train, label))
+    if let columns { units.append(columns.unit(row)) }
+  }
+
+  func countExample(_ label: Double) {
     unsafe work.train_examples += 1
     unsafe work.least_label = min(work.least_label, label)
     unsafe work.largest_label = max(work.largest_label, label)
   }
 
   /// The row contributes nothing; in the training split its slot stays.
-  private func leaveOut(isTest: Bool) {
+  func leaveOut(isTest: Bool) {
     guard !isTest else { return }
     clearFeatures(ofSlot: rowCounts.train)
     finishRow(isTest: false, label: nil)
@@ -478,7 +479,7 @@ struct RowShape: Sendable {
       as: UInt8.self, repeating: 0, count: shape.rowBytes)
   }
 
-  private func finishRow(isTest: Bool, label: Double?) {
+  func finishRow(isTest: Bool, label: Double?) {
     writeLabel(label, isTest: isTest, row: isTest ? rowCounts.test : rowCounts.train)
     if isTest { unsafe work.rows.1.count += 1 } else { unsafe work.rows.0.count += 1 }
   }
@@ -502,6 +503,10 @@ struct RowShape: Sendable {
 
   /// Notes a rejected row; rows come in order.
   private func reject(_ fault: RowFault, _ record: RecordView, _ row: Int) {
+    guard columns == nil else {
+      rejected.append(RejectedRow(fault, in: record))
+      return
+    }
     let start = unsafe Int(records.base[row].start)
     let between = unsafe UnsafeBufferPointer(start: UnsafePointer(bytes), count: start)[
       counted.offset...]

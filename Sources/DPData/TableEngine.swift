@@ -15,11 +15,15 @@ internal import Darwin
 ///
 /// | stage | does | in order |
 /// |---|---|---|
-/// | fill | reads bytes and cuts them where a record ends | yes |
-/// | scan | finds records and fields | no |
+/// | fill | reads bytes and cuts them where a record ends; takes a row group of a Parquet file | yes |
+/// | scan | finds records and fields; reads a row group's columns, batch by batch | no |
 /// | number | takes as many ordinals as the chunk has rows | yes |
 /// | encode | decides splits, writes features and labels | no |
 /// | add | bounds units, counts, lists rejected rows, gives rows their place | yes |
+///
+/// A row group is one piece: its batches are encoded one after another, those that are ready before its
+/// turn wait in the memory that ``PrepareOptions/waitingBytes`` allows, and then it is added batch by
+/// batch while it is read.
 ///
 /// So rows, splits, messages and errors are the same for any number of threads and any size of chunk:
 /// the first error in the order of the tables is the one that is thrown.
@@ -27,7 +31,7 @@ final class TableEngine: @unchecked Sendable {
   private let context: PreparationContext
   private let sink: any RowSink
   private let shape: RowShape
-  private let reader: ChunkReader
+  private var reader: ChunkReader?
   private let filling = ThreadLock()
   private let numbering = Turnstile()
   private let adding = Turnstile()
@@ -56,11 +60,12 @@ final class TableEngine: @unchecked Sendable {
     var testRows = 0
     var leastLabel = Double.infinity
     var largestLabel = -Double.infinity
-    /// Sizes of the tables that were read to their end, and what was read of the next.
+    /// Sizes of each table's files that were read to their end, and with what was read of the next.
     var tableBytes: [Int] = []
     var bytesRead = 0
     var bytesReported = 0
-    /// The table that the last chunk came from, its rows so far, and the next chunk's first line.
+    /// The file that the last chunk came from, its table's rows so far, and the next chunk's first line.
+    var file = -1
     var table = -1
     var tableRows = 0
     var line = 1
@@ -70,7 +75,6 @@ final class TableEngine: @unchecked Sendable {
     self.context = context
     self.sink = sink
     shape = RowShape(context.schema)
-    reader = ChunkReader(context, shape: shape)
     unitBound = context.schema.maxRowsPerUnit.map(UnitBound.init)
   }
 
@@ -98,9 +102,11 @@ final class TableEngine: @unchecked Sendable {
   /// - Throws: The first error in the order of the tables.
   func run() throws {
     let start = ContinuousClock.now
-    try checkInputs()
+    let inputs = try TableInput.all(context.tables, context.options)
+    try checkInputs(inputs)
+    reader = ChunkReader(context, TablePart.all(inputs), shape: shape)
     let scan = try scanLoop()
-    let team = ThreadTeam(threads: context.options.threads ?? Self.processors)
+    let team = ThreadTeam(threads: threads)
     team.run(pieces: team.threads) { _, _ in work(scan) }
     if let failure = failure ?? storeFailure { throw failure }
     if let rejects = rejects.take() { try rejects.commit() }
@@ -119,12 +125,13 @@ final class TableEngine: @unchecked Sendable {
     return scan
   }
 
-  private func checkInputs() throws {
-    guard !context.tables.isEmpty else {
+  private func checkInputs(_ inputs: [TableInput]) throws {
+    guard !inputs.isEmpty else {
       throw DataError(.invalidOption, "no table is named; name at least one")
     }
+    tally.tableBytes = inputs.map { _ in 0 }
     var total: Int? = 0
-    for table in context.tables {
+    for table in inputs.flatMap(\.files) {
       let size =
         table == ByteSource.standardInput ? nil : try InputFile.size(ofFileAt: table)
       total = total.flatMap { sum in size.map { sum + $0 } }
@@ -139,24 +146,88 @@ final class TableEngine: @unchecked Sendable {
   private func work(_ scan: TableScanLoop) {
     let split = RowSplit(
       key: context.options.splitKey, testFraction: context.options.testFraction)
-    let chunk = TableChunk(shape: shape, split: split, scan: scan)
-    while filling.locked({ !isStopped.load(ordering: .relaxed) && reader.next(chunk) }) {
-      if chunk.table != nil { chunk.scanText() }
-      let firstRow = numbering.pass(chunk.ticket) { () -> Int in
-        defer { nextRow += chunk.recordCount }
-        return nextRow
+    let chunks = ChunkPool { TableChunk(shape: self.shape, split: split, scan: scan) }
+    let chunk = chunks[0]
+    while filling.locked({ !isStopped.load(ordering: .relaxed) && next(chunk) }) {
+      if let table = chunk.table, let group = chunk.group {
+        read(group, of: table, ticket: chunk.ticket, chunks)
+        continue
       }
+      if chunk.table != nil { chunk.scanText() }
+      let firstRow = number(chunk.recordCount, ticket: chunk.ticket)
       if chunk.recordCount > 0 { sink.encode(chunk, firstRow: firstRow) }
       let isAdded = adding.pass(chunk.ticket) { add(chunk) }
-      guard isAdded else { continue }
-      do {
-        try sink.store(chunk)
-      } catch {
-        isStopped.store(true, ordering: .relaxed)
-        filling.locked { storeFailure = storeFailure ?? error }
-      }
+      if isAdded { store(chunk) }
     }
   }
+
+  private func next(_ chunk: TableChunk) -> Bool { reader?.next(chunk) ?? false }
+
+  /// Takes ordinals; returns the first.
+  private func number(_ rows: Int, ticket: Int) -> Int {
+    numbering.pass(ticket) {
+      defer { nextRow += rows }
+      return nextRow
+    }
+  }
+
+  private func store(_ chunk: TableChunk) {
+    do {
+      try sink.store(chunk)
+    } catch {
+      isStopped.store(true, ordering: .relaxed)
+      filling.locked { storeFailure = storeFailure ?? error }
+    }
+  }
+
+  /// Reads a row group, batch by batch, and adds them when its turn has come.
+  private func read(
+    _ group: RowGroupPart, of table: TableContext, ticket: Int, _ chunks: ChunkPool
+  ) {
+    var nextRow = number(group.rowCount, ticket: ticket)
+    var hasMore = true
+    var used = 0
+    var waitingBytes = 0
+    while hasMore {
+      let chunk = chunks[used]
+      hasMore = fill(chunk, from: group, of: table, chunks)
+      if chunk.recordCount > 0 { sink.encode(chunk, firstRow: nextRow) }
+      nextRow += chunk.recordCount
+      used += 1
+      waitingBytes += chunk.byteCount
+      let mustAdd = !hasMore || waitingBytes >= context.options.waitingBytes
+      guard mustAdd || adding.isTurn(ticket) else { continue }
+      adding.wait(for: ticket)
+      for index in 0..<used where add(chunks[index]) { store(chunks[index]) }
+      if isStopped.load(ordering: .relaxed) { hasMore = false }
+      used = 0
+      waitingBytes = 0
+    }
+    adding.advance()
+  }
+
+  /// Reads a batch; returns whether more follows.
+  private func fill(
+    _ chunk: TableChunk, from group: RowGroupPart, of table: TableContext, _ chunks: ChunkPool
+  ) -> Bool {
+    do {
+      let columns = try chunks.columns(of: table, group, context)
+      return chunk.fill(from: group, columns, upTo: batchRows(of: table.header))
+    } catch {
+      chunk.clear()
+      chunk.table = table
+      chunk.failure = .error(error)
+      return false
+    }
+  }
+
+  /// Rows of a batch: fewer where a row has many features, which bounds memory.
+  private func batchRows(of header: TableHeader) -> Int {
+    let limit = min(context.options.batchRows, max(64, (1 << 20) / max(1, shape.rowBytes)))
+    return ParquetRows.batchRows(limit, columns: header.columns.count, threads: threads)
+  }
+
+  private var threads: Int { context.options.threads ?? Self.processors }
 
   /// Adds a chunk, unless an earlier one has failed.
   private func add(_ chunk: TableChunk) -> Bool {
@@ -173,9 +244,10 @@ final class TableEngine: @unchecked Sendable {
 
   private func addRows(_ chunk: TableChunk) throws {
     if let table = chunk.table {
-      if table.index != tally.table {
-        tally.table = table.index
-        tally.tableRows = 0
+      if table.index != tally.file {
+        if table.part.input != tally.table { tally.tableRows = 0 }
+        tally.table = table.part.input
+        tally.file = table.index
         tally.line = table.firstLine
       }
       for var row in chunk.rejected {
@@ -232,12 +304,11 @@ final class TableEngine: @unchecked Sendable {
   private func endTable(_ chunk: TableChunk) throws {
     tally.bytesRead = tally.tableBytes.reduce(0, +) + chunk.rawBytesRead
     guard chunk.isLast, let table = chunk.table else { return }
-    tally.tableBytes.append(chunk.rawBytesRead)
-    guard tally.tableRows > 0 || (context.options.columns != nil && !context.needsExamples) else {
-      throw DataError(
-        .noRows, "the table has a header and no rows; add rows",
-        at: .init(file: table.header.table, line: 1, column: 1))
-    }
+    tally.tableBytes[table.part.input] += chunk.rawBytesRead
+    guard
+      tally.tableRows > 0 || !table.part.isLast
+        || (context.options.columns != nil && !context.needsExamples)
+    else { throw table.header.noRows(of: context.tables[table.part.input]) }
   }
 
   private func progress(_ chunk: TableChunk) throws {

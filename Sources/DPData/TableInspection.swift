@@ -170,8 +170,7 @@ public struct TableInspection: Sendable {
     }
 
     private func place(of fault: RowFault, _ row: TableWalk.Row) -> DataError.Location {
-      let rejected = RejectedRow(fault, in: row.record)
-      return .init(file: row.header.table, line: rejected.line, column: rejected.column)
+      RejectedRow(fault, in: row.record).place(row.header)
     }
 
     private mutating func look(_ row: TableWalk.Row) {

@@ -17,8 +17,8 @@ extension Dataset {
   /// | another number of fields, invalid UTF-8, a value not allowed, no id or unit | rejected | a slot of zeros, no label | nothing |
   ///
   /// - Parameters:
-  ///   - tables: CSV files, each with a header, plain or compressed by gzip or zstd; `-` is standard
-  ///     input. Rows are counted on from one to the next.
+  ///   - tables: CSV files, each with a header, plain or compressed by gzip or zstd, and `-` for standard
+  ///     input; or Parquet files and folders of them. Rows are counted on from one to the next.
   ///   - schema: The declared facts.
   ///   - options: How to read, split and check.
   ///   - onMessage: Gets lines for the operator, by one thread at a time.
@@ -195,9 +195,10 @@ extension PrepareOptions {
 }
 
 extension String {
-  /// The last part of a path.
+  /// The last part of a path, which may be a folder's with a stroke behind it.
   fileprivate var baseName: String {
-    lastIndex(of: "/").map { String(self[index(after: $0)...]) } ?? self
+    if count > 1, hasSuffix("/") { return String(dropLast()).baseName }
+    return lastIndex(of: "/").map { String(self[index(after: $0)...]) } ?? self
   }
 
   /// The last part of a path, up to its first point that does not begin it.

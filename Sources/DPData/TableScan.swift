@@ -17,33 +17,48 @@ public final class TableScan {
 
   /// How many features a row has.
   public let features: Int
-  /// Physical line, from 1, in which the current row begins.
-  public var line: Int { reader.line }
-  /// Bytes of the table that were read so far.
-  public var bytesRead: Int { reader.bytesRead }
+  /// Physical line, from 1, in which the current row begins; of a Parquet file the row's number.
+  public var line: Int { reader.record.line }
 
-  private let reader: CSVReader
-  private let header: TableHeader
-  private let encoder: RowEncoder
+  private let schema: Schema
+  private var reader: any RecordReader
+  private var header: TableHeader
+  private var encoder: RowEncoder
+  /// The files of the table that follow.
+  private var rest: ArraySlice<TablePart>
 
   /// Opens a table and reads its header.
   ///
   /// - Parameters:
-  ///   - table: A CSV file with a header.
+  ///   - table: A CSV file with a header, a Parquet file, or a folder of Parquet files.
   ///   - schema: The declared facts.
   ///   - delimiter: The byte between fields; nil goes by the table's name.
   ///   - onMessage: Gets one line where columns are ignored that the schema does not name.
   /// - Throws: ``FileError``; ``DataError`` `emptyFile`, `invalidText`, `missingColumn`,
-  ///   `duplicateColumn` or `unclosedQuote`.
+  ///   `duplicateColumn`, `unclosedQuote`, `malformedTable` or `invalidOption`.
   public init(
     table: String, schema: Schema, delimiter: UInt8? = nil,
     onMessage: (String) -> Void = { _ in }
   ) throws {
-    reader = try CSVReader(
-      path: table, delimiter: table.delimiter(given: delimiter))
-    header = try TableHeader(reader, schema: schema, purpose: .prediction, onMessage: onMessage)
+    var options = PrepareOptions()
+    options.delimiter = delimiter
+    options.chunkSize = CSVReader.usualChunkSize
+    let parts = TablePart.all(try TableInput.all([table], options))
+    (reader, header) = try parts[0].open(schema, .prediction, options, onMessage: onMessage)
+    rest = parts.dropFirst()
     encoder = RowEncoder(schema: schema, header: header, withLabel: false)
     features = schema.features
+    self.schema = schema
+  }
+
+  /// Goes to the next row; returns whether there is one.
+  private func goOn() throws -> Bool {
+    while try !reader.next() {
+      guard let part = rest.popFirst() else { return false }
+      (reader, header) = try part.open(schema, .prediction, PrepareOptions()) { _ in }
+      encoder = RowEncoder(schema: schema, header: header, withLabel: false)
+    }
+    return true
   }
 
   /// Encodes the next row.
@@ -56,7 +71,7 @@ public final class TableScan {
   /// - Complexity: O(bytes of the record + features), no allocation.
   public func next(into row: inout MutableSpan<Float>) throws -> Outcome? {
     precondition(row.count == features, "the row has \(row.count) places, \(features) are needed")
-    guard try reader.next() else { return nil }
+    guard try goOn() else { return nil }
     row.update(repeating: 0)
     let record = reader.record
     if let fault = encoder.wholeRowFault(record) {

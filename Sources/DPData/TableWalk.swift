@@ -51,13 +51,11 @@ struct TableWalk {
     try options.check()
     var state = State(self)
     var extent = Extent()
-    for table in tables {
-      let reader = try CSVReader(
-        path: table, delimiter: table.delimiter(given: options.delimiter),
-        chunkSize: options.chunkSize)
-      let header = try TableHeader(
-        reader, schema: schema, purpose: .preparation, columns: options.columns,
-        onMessage: onMessage)
+    var tableRows = 0
+    var isFirst = true
+    for part in TablePart.all(try TableInput.all(tables, options)) {
+      let (reader, header) = try part.open(
+        schema, .preparation, options, onMessage: isFirst ? onMessage : { _ in })
       try onTable(header)
       let encoder = RowEncoder(schema: schema, header: header, withLabel: true)
       let fields = Fields(schema, header)
@@ -74,11 +72,11 @@ struct TableWalk {
         try body(row)
       }
       extent.bytes += reader.bytesRead
-      guard extent.rows > firstRow else {
-        throw DataError(
-          .noRows, "the table has a header and no rows; add rows",
-          at: .init(file: table.tableName, line: 1, column: 1))
-      }
+      tableRows += extent.rows - firstRow
+      isFirst = part.isLast
+      guard part.isLast else { continue }
+      guard tableRows > 0 else { throw header.noRows(of: tables[part.input]) }
+      tableRows = 0
     }
     return extent
   }

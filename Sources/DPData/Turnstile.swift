@@ -64,9 +64,13 @@ internal import Darwin
     return body()
   }
 
-  private func wait(for ticket: Int) {
+  /// Whether a ticket's turn has come.
+  func isTurn(_ ticket: Int) -> Bool { turn.load(ordering: .acquiring) == ticket }
+
+  /// Waits for a ticket's turn, which then lasts until ``advance()``.
+  func wait(for ticket: Int) {
     for _ in 0..<Self.patience {
-      if turn.load(ordering: .acquiring) == ticket { return }
+      if isTurn(ticket) { return }
       cdp_pause()
     }
     lock.locked {
@@ -78,7 +82,8 @@ internal import Darwin
     }
   }
 
-  private func advance() {
+  /// Ends the turn that one waited for.
+  func advance() {
     turn.add(1, ordering: .sequentiallyConsistent)
     guard sleeping.load(ordering: .sequentiallyConsistent) > 0 else { return }
     lock.locked { _ = unsafe pthread_cond_broadcast(wakeUp) }

@@ -70,6 +70,9 @@ public final class ParquetFile: Sendable {
     self.bytes = bytes
   }
 
+  /// Bytes of the file.
+  public var byteCount: Int { bytes.count }
+
   /// Bytes of memory that readers of this file hold now.
   ///
   /// Never more than 16 times the file's size and 64 MB.

@@ -92,9 +92,9 @@ public struct ParquetTable: Sendable {
   public static func isParquet(path: String) -> Bool {
     if FolderNames.isFolder(path) { return true }
     do throws(FileError) {
+      // A pipe's bytes cannot be put back, and who writes a named one must find one reader only.
+      guard let size = try InputFile.size(ofFileAt: path), size >= 4 else { return false }
       let file = try InputFile(path: path)
-      // A pipe's bytes cannot be put back.
-      guard file.isRegular, file.size >= 4 else { return false }
       var mark: UInt32 = 0
       let read = unsafe try withUnsafeMutableBytes(of: &mark) { bytes throws(FileError) in
         unsafe try file.read(into: bytes)
@@ -120,7 +120,12 @@ public struct ParquetTable: Sendable {
   }
 
   /// The files of a path: itself, or those in the folder.
-  private static func files(at path: String) throws(ParquetError) -> [String] {
+  ///
+  /// - Parameter path: A file or a folder.
+  /// - Returns: The files, in the order of rows.
+  /// - Throws: ``ParquetError`` `file` for an empty folder, `incompleteFolder`, or `unsupported` for a folder
+  ///   of folders.
+  public static func files(at path: String) throws(ParquetError) -> [String] {
     guard FolderNames.isFolder(path) else { return [path] }
     let place = ParquetError.Place(file: path)
     guard let names = FolderNames.names(in: path) else {
@@ -145,7 +150,8 @@ public struct ParquetTable: Sendable {
         at: place)
     }
     guard !visible.isEmpty else {
-      throw ParquetError(.incompleteFolder, "the folder holds no files; check the path", at: place)
+      throw ParquetError(
+        FileError(.cannotRead, "\(path): is a folder without files; name a table"), at: place)
     }
     return visible.map { "\(path)/\($0)" }
   }

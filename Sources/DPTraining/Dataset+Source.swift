@@ -4,7 +4,7 @@ extension Dataset {
   /// Opens data: a dataset file, or a table that is prepared in memory.
   ///
   /// - Parameters:
-  ///   - path: A dataset file, or a CSV table where `schema` is given.
+  ///   - path: A dataset file, or a CSV or Parquet table where `schema` is given.
   ///   - schema: The declared facts of a table; nil for a dataset file.
   ///   - options: How a table is read, split and checked.
   ///   - onMessage: Gets lines for the operator.

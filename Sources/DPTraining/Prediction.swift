@@ -38,7 +38,8 @@ extension Model {
   /// for which the schema's `where` does not hold: the model has not seen its like.
   ///
   /// - Parameters:
-  ///   - table: A CSV file with the schema's feature columns; the label may be absent.
+  ///   - table: A CSV file, a Parquet file or a folder of such, with the schema's feature columns; the
+  ///     label may be absent.
   ///   - path: The CSV file to make, readable by its owner only.
   ///   - delimiter: The byte between fields of `table`; nil goes by its name.
   ///   - overwrite: Whether an existing file may be replaced.

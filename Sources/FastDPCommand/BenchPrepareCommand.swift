@@ -27,7 +27,7 @@ struct BenchPrepareCommand: ParsableCommand {
         fastdp bench prepare people.csv --schema people.yaml --peers peers --json
       """)
 
-  @Argument(help: "The table to prepare.")
+  @Argument(help: "The table to prepare, CSV or Parquet.")
   var table: String
 
   @Option(help: "The table's schema.")

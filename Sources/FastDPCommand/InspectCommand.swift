@@ -17,7 +17,7 @@ struct InspectCommand: ParsableCommand {
         fastdp inspect a.csv b.csv --schema s.yaml --json
       """)
 
-  @Argument(help: "CSV files with the same columns, each with a header.")
+  @Argument(help: "CSV files with a header, or Parquet files or folders, with the same columns.")
   var tables: [String]
 
   @OptionGroup var tableOptions: TableOptions

@@ -20,7 +20,7 @@ struct PredictCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("The folder of a finished run.", valueName: "run"))
   var folder: String
 
-  @Argument(help: "A CSV file with the columns that the model's schema uses.")
+  @Argument(help: "A CSV or Parquet table with the columns that the model's schema uses.")
   var table: String
 
   @Option(help: "The CSV file to make.")

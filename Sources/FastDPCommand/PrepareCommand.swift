@@ -15,7 +15,8 @@ struct PrepareCommand: ParsableCommand {
       charged to --ledger. A row that the schema does not allow is rejected; above --max-rejected \
       nothing is written (status 65).
 
-      Tables may be compressed by gzip or zstd; '-' is standard input; a pattern such as \
+      Tables are CSV, or Parquet: files, or folders of part files with _SUCCESS; what a file is its \
+      first bytes say. CSV may be compressed by gzip or zstd; '-' is standard input; a pattern such as \
       'part-*.csv' that the shell left alone stands for the files it fits, in the order of their \
       names. Memory stays below some tens of megabytes, however long a table is, and what is made is \
       the same for any number of threads.
@@ -27,13 +28,15 @@ struct PrepareCommand: ParsableCommand {
       Examples:
         fastdp prepare people.csv --schema people.yaml --out people.safetensors
         fastdp prepare 'year-*.csv.gz' --schema s.yaml --out d.safetensors
+        fastdp prepare people.parquet part-folder --schema s.yaml --out d.safetensors
         zcat people.csv.gz | fastdp prepare - --schema s.yaml --out d.safetensors
         fastdp prepare p.csv --schema s.yaml --out d --max-rejected 9 --rejects bad.csv
         fastdp prepare p.csv --schema s.yaml --out d --ledger budgets --imputation-noise 10
         fastdp prepare p.csv --schema s.yaml --out - > cleaned.csv
       """)
 
-  @Argument(help: "CSV or TSV files with the same columns, or patterns, or '-'.")
+  @Argument(
+    help: "CSV or Parquet files with the same columns, folders of the latter, patterns, or '-'.")
   var tables: [String]
 
   @Option(help: "The dataset file to make (safetensors), or '-' for cleaned rows as CSV.")

@@ -17,7 +17,7 @@ struct SchemaCommand: ParsableCommand {
         fastdp schema people.tsv --label income --delimiter tab --out people.yaml
       """)
 
-  @Argument(help: "A CSV file with a header.")
+  @Argument(help: "A CSV file with a header, or a Parquet file or folder.")
   var table: String
 
   @Option(help: "The column to predict.")

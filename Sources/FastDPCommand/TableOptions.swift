@@ -55,7 +55,7 @@ struct TableOptions: ParsableArguments {
           "--\(option.0) is for tables; \(data) was read and split by prepare; leave it out, or "
             + "give a table and its --schema")
       }
-    } else if data.hasSuffix(".safetensors") {
+    } else if Dataset.isFile(data) {
       throw CommandError.usage(
         "\(data) is a dataset file, which has its schema; leave out --schema")
     }
