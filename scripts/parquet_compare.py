@@ -3,9 +3,11 @@
 
   parquet_compare.py same  TOOL FOLDER    every file of FOLDER gives FOLDER/expected.csv, and a copy of it
                                           by our writer reads back equal with pyarrow, Polars and DuckDB
+  parquet_compare.py prepare FASTDP FOLDER
+                                          'fastdp prepare' makes of every file the dataset of the CSV
   parquet_compare.py speed TOOL FOLDER    milliseconds to read FOLDER/{spark,polars,duckdb}.parquet
 """
-import glob, os, statistics, subprocess, sys, time
+import csv, glob, json, os, statistics, subprocess, sys, tempfile, time
 import pyarrow as pa, pyarrow.parquet as pq
 
 
@@ -90,6 +92,73 @@ def read_back(tool, path, name):
     return good
 
 
+FACTS = {
+    "flag": "binary", "i8": "numeric, bounds: [-100, 100]", "u8": "hashed, buckets: 5", "i16": "categorical, categories: [0, 1, 5], other: true",
+    "u16": "numeric, bounds: [0, 9]", "i32": "numeric, bounds: [-9, 9]", "u32": "hashed, buckets: 4",
+    "i64": "numeric, bounds: [-1e18, 1e18], scaling: standard, mean: 1, std: 1e17", "u64": "numeric, bounds: [0, 2e19]",
+    "f32": "numeric, bounds: [-1000, 1000]", "f64": "numeric, bounds: [-9, 9]", "word": "categorical, categories: [a, blue, 日本, s], other: true",
+    "d9": "numeric, bounds: [-1e6, 1e6]", "d18": "numeric, bounds: [-1e9, 1e9]", "d38": "numeric, bounds: [-1e20, 1e20]",
+}
+
+
+def schemas(names):
+    """Two schemas over the columns of a file: all types with indicators; an id, a condition and rows that are dropped."""
+    fact = lambda name: f"  {name}: {{type: {FACTS.get(name, 'hashed, buckets: 3')}}}\n"
+    label = "f64" if "f64" in names else "i64"
+    yield f"label: {label}\nmissing: indicator\ncolumns:\n" + "".join(map(fact, names))
+    few = [n for n in names if n in ("flag", "i64", "u16", "f32", "word", "d18", label)]
+    where = "flag = true or i64 >= 1" if "i64" in names else "flag = true"
+    yield (f"label: {label}\nid: {'name' if 'name' in names else 'word'}\nmissing: drop\nna: ['', 'x,y', '-1', '0.1', '1']\nwhere: {where}\n"
+           f"columns:\n" + "".join(map(fact, few)))
+
+
+def prepared(fastdp, table, schema, threads, out):
+    """The counts and the tensors' bytes of a prepared table; or what was said."""
+    done = subprocess.run(
+        [fastdp, "prepare", table, "--schema", schema, "--out", out, "--overwrite", "--json", "--max-rejected", "1000000",
+         "--threads", str(threads)], capture_output=True, text=True)
+    if done.returncode != 0: return None, done.stderr
+    counts = {k: v for k, v in json.loads(done.stdout).items() if k not in ("bytesRead", "seconds")}
+    data = open(out, "rb").read()
+    return (counts, data[8 + int.from_bytes(data[:8], "little"):]), ""
+
+
+def prepare(fastdp, folder):
+    expected = columns(open(f"{folder}/expected.csv", newline="").read())
+    failures = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        known = {}
+        for path in sorted(glob.glob(f"{folder}/*.parquet")):
+            name = os.path.basename(path)
+            try:
+                names = pq.read_schema(path).names
+            except OSError:
+                names = __import__("duckdb").sql(f"SELECT * FROM read_parquet('{path}')").columns
+            for number, text in enumerate(schemas(names)):
+                schema = f"{scratch}/s.yaml"
+                open(schema, "w").write(text)
+                result, said = prepared(fastdp, path, schema, 1 + 2 * number, f"{scratch}/d")
+                if "brotli" in name:
+                    good = result is None and "Brotli" in said
+                    print("refused" if good else "NOT REFUSED", name)
+                else:
+                    key = (number, tuple(names))
+                    if key not in known:
+                        with open(f"{scratch}/t.csv", "w", newline="") as out:
+                            writer = csv.writer(out, quoting=csv.QUOTE_MINIMAL)
+                            writer.writerow(names)
+                            writer.writerows(zip(*[["" if c is None else c for c in expected[n]] for n in names]))
+                        known[key] = prepared(fastdp, f"{scratch}/t.csv", schema, 2, f"{scratch}/d")
+                    wanted, problem = known[key]
+                    good = result is not None and wanted is not None and result == wanted
+                    print("same dataset" if good else "DIFFERS     ", name, f"schema {number + 1}",
+                          said + problem if not good else f"{result[0]['rowsKept']} kept, {result[0]['rowsRejected']} rejected, {len(result[1])} bytes")
+                    if not good and result and wanted: print("   ", result[0], wanted[0])
+                failures += not good
+    print(f"{failures} failures")
+    return failures != 0
+
+
 def speed(tool, folder):
     pa.set_cpu_count(1)
     print("milliseconds, best / median of 15 rounds in turn; ours whole: all rows of a column at once; "
@@ -118,4 +187,4 @@ def speed(tool, folder):
 
 
 if __name__ == "__main__":
-    sys.exit({"same": same, "speed": speed}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"same": same, "prepare": prepare, "speed": speed}[sys.argv[1]](*sys.argv[2:]))

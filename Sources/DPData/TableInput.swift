@@ -49,6 +49,10 @@ struct TableInput: Sendable {
     files = try ParquetFailure.rethrown { () throws(ParquetError) in
       try ParquetTable.files(at: path)
     }
+    guard files == [path] || files.contains(where: ParquetTable.isParquet) else {
+      throw FileError(
+        .cannotRead, "\(path): is a folder, and none of its files is Parquet; name a file")
+    }
   }
 
   private func checkOptions(_ options: PrepareOptions) throws(DataError) {
