@@ -19,6 +19,8 @@ public struct KeyStream {
   private let zeros: Data
   private var window = Data()
   private var windowStart: UInt128 = 0
+  /// Where windows end that are made for one part of a stretch; see ``expect(_:of:)``.
+  private var partEnd: UInt128 = 0
 
   /// Opens a run's stream for one purpose.
   ///
@@ -68,6 +70,35 @@ public struct KeyStream {
     }
   }
 
+  /// Parts of a stretch, and what is left out of it, that are worth a call of the cipher: 4 KiB.
+  private static let worthyBlocks: UInt128 = 256
+
+  /// Says which part of a stretch will be read next, for a caller that leaves the rest of it to others.
+  ///
+  /// | part | bytes that are made |
+  /// |---|---|
+  /// | 4 KiB or more, and as much is left out | the part alone |
+  /// | of a stretch that fits a window | a window from the stretch's start on |
+  /// | any other | windows from where they are asked for, as ever |
+  ///
+  /// By the second rule ranks that read different parts of the same stretches make windows in the same
+  /// steps, so that a step in which ranks wait for each other is held up by one call, not by two.
+  ///
+  /// - Parameters:
+  ///   - part: Positions that will be read, in blocks.
+  ///   - stretch: What they are a part of; the next stretch begins where it ends.
+  package mutating func expect(_ part: Range<UInt128>, of stretch: Range<UInt128>) {
+    let count = part.upperBound - part.lowerBound
+    let all = stretch.upperBound - stretch.lowerBound
+    let isExact = min(count, all - count) >= KeyStream.worthyBlocks
+    partEnd = isExact ? part.upperBound : 0
+    let end = windowStart + UInt128(window.count / KeyStream.blockBytes)
+    let isThere = stretch.lowerBound >= windowStart && stretch.upperBound <= end
+    let windowBlocks = UInt128(zeros.count / KeyStream.blockBytes)
+    guard !isExact, !isThere, all <= windowBlocks else { return }
+    refill(at: stretch.lowerBound)
+  }
+
   /// Lends as many whole records from a position on as are at hand, at least one.
   ///
   /// - Parameters:
@@ -94,9 +125,11 @@ public struct KeyStream {
 
   private mutating func refill(at block: UInt128) {
     let counter = (0..<16).map { UInt8(truncatingIfNeeded: block >> UInt128(120 - 8 * $0)) }
+    let wanted = block < partEnd ? Int(partEnd - block) * KeyStream.blockBytes : zeros.count
+    let byteCount = min(wanted, zeros.count)
     do {
       let nonce = try AES._CTR.Nonce(nonceBytes: counter)
-      window = try AES._CTR.encrypt(zeros, using: key, nonce: nonce)
+      window = try AES._CTR.encrypt(zeros.prefix(byteCount), using: key, nonce: nonce)
     } catch {
       preconditionFailure("AES-CTR refused a 32-byte key or a 16-byte counter: \(error)")
     }

@@ -84,7 +84,9 @@ public struct GaussianNoise: NoiseSource {
       step >= 0 && first >= 0 && first + noise.count <= coordinates,
       "step \(step), coordinates \(first)..<\(first + noise.count) of \(coordinates)")
     let size = NormalUnits.groupValues
-    let base = UInt128(step) * UInt128((coordinates + size - 1) / size)
+    let groups = UInt128((coordinates + size - 1) / size)
+    let base = UInt128(step) * groups
+    expect(base, first / size..<(first + noise.count + size - 1) / size, of: groups)
     var index = 0
     while index < noise.count {
       let lane = (first + index) % size
@@ -96,6 +98,15 @@ public struct GaussianNoise: NoiseSource {
         index += fill(&noise, at: index, group: group, lane: lane)
       }
     }
+  }
+
+  /// Tells the stream which groups of a step are read here, where others are read elsewhere.
+  private mutating func expect(_ base: UInt128, _ part: Range<Int>, of groups: UInt128) {
+    guard part.count < groups else { return }
+    let size = UInt128(GaussianNoise.groupBlocks)
+    let start = (base + UInt128(part.lowerBound)) * size
+    stream.expect(
+      start..<start + UInt128(part.count) * size, of: base * size..<(base + groups) * size)
   }
 
   /// Writes whole groups and returns how many, at least one.

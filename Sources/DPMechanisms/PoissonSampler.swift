@@ -179,6 +179,7 @@ public struct PoissonSampler: RecordSampler {
       let end = self.blocks.range(of: blocks.upperBound - 1).upperBound
       records.append(contentsOf: (first..<end).lazy.map { UInt32($0) })
     } else if q > 0 {
+      expect(blocks, at: substream)
       var room = exchange(&scratch, with: [])
       var drawn = 0
       for block in blocks {
@@ -189,6 +190,16 @@ public struct PoissonSampler: RecordSampler {
       records.append(contentsOf: room[..<drawn])
       scratch = room
     }
+  }
+
+  /// Tells the stream which blocks of a step are drawn here, where others are drawn elsewhere.
+  private mutating func expect(_ blocks: Range<Int>, at substream: UInt128) {
+    guard blocks.count < self.blocks.count else { return }
+    let size = UInt128(share)
+    let start = (substream + UInt128(blocks.lowerBound)) * size
+    stream.expect(
+      start..<start + UInt128(blocks.count) * size,
+      of: substream * size..<(substream + UInt128(self.blocks.count)) * size)
   }
 
   /// Draws a block's records by skips, and appends what leaves no room.

@@ -33,6 +33,46 @@ import Testing
     }
   }
 
+  /// Whatever part of a stretch is said to be read next, short or long, and whatever is then read: the
+  /// bytes at a position are the same.
+  @Test(arguments: [0, 100, UInt128(1) << 64 - 700] as [UInt128])
+  func expectationsChangeNoBytes(start: UInt128) {
+    let key = SecureKey()
+    let lengths: [UInt128] = [1, 40, 300, 700, 4096, 9000]
+    var expecting = KeyStream(key, domain: .noise)
+    var reading = KeyStream(key, domain: .noise)
+    for all in lengths {
+      for count in lengths where count <= all {
+        for skipped in Set([0, (all - count) / 2, all - count]) {
+          let part = start + skipped..<start + skipped + count
+          expecting.expect(part, of: start..<start + all)
+          for block in stride(from: part.lowerBound, to: part.upperBound, by: 61) {
+            let (expected, read) = (expecting.words(at: block), reading.words(at: block))
+            #expect(expected == read, "\(count) of \(all) at \(block)")
+          }
+          // Nobody is held to what was said.
+          #expect(
+            expecting.words(at: part.upperBound + 5) == reading.words(at: part.upperBound + 5))
+        }
+      }
+    }
+  }
+
+  /// A part of 4 KiB or more, of a stretch of which as much is left out, is lent whole by one call, and
+  /// nothing behind it.
+  @Test func longPartsAreMadeAlone() {
+    var stream = KeyStream(SecureKey(), domain: .sampling)
+    stream.expect(1000..<2000, of: 0..<3000)
+    var bytes = 0
+    #expect(
+      stream.withRecords(at: 1000, ofBlocks: 1, atMost: 5000) { bytes = $0.byteCount } == 1000)
+    #expect(bytes == 16_000)
+    // Ranks that read different short parts of one stretch have the same window.
+    stream.expect(90..<100, of: 10..<100)
+    #expect(stream.withRecords(at: 10, ofBlocks: 1, atMost: 5000) { _ in } == 4096)
+    #expect(stream.withRecords(at: 90, ofBlocks: 1, atMost: 5000) { _ in } == 4016)
+  }
+
   @Test func keysAndDomainsGiveDifferentStreams() {
     var first = Set<UInt64>()
     let keys: [any RunKey] = [
