@@ -10,6 +10,12 @@
 // A fold goes block by block, so that its sum stays in the nearest cache.
 #define BLOCK_BYTES 2048
 
+// Asks for the next block while one is summed: vectors of other ranks come from other processors'
+// caches, faster if many lines are on their way at a time.
+static inline void ask_for(const void *block, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)block + i);
+}
+
 #define SUMS(NAME, TYPE, ARITHMETIC, TARGET)                                                     \
   TARGET static void add_##NAME(void *into, const void *from, size_t count) {                   \
     TYPE *restrict x = into;                                                                     \
@@ -23,6 +29,9 @@
     size_t block = BLOCK_BYTES / sizeof(TYPE);                                                   \
     for (size_t start = 0; start < count; start += block) {                                      \
       size_t n = count - start < block ? count - start : block;                                  \
+      size_t later = count - start - n < block ? count - start - n : block;                      \
+      for (size_t v = 0; v < vector_count; v++)                                                  \
+        ask_for((const TYPE *)vectors[v] + start + n, later * sizeof(TYPE));                     \
       if (vector_count == 1) {                                                                   \
         memcpy(sum, (const TYPE *)vectors[0] + start, n * sizeof(TYPE));                         \
       } else {                                                                                   \

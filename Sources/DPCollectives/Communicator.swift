@@ -40,6 +40,14 @@ internal import DPKernels
     var plans: [PlanKey: Plan] = [:]
     var recent: (call: Call, plan: Plan)?
     var barrier: Plan?
+    var shown: Shown?
+  }
+
+  /// Vectors that were shown last.
+  private struct Shown {
+    let operation: Operation
+    let plan: Plan
+    let count: Int
   }
 
   /// A call, in a form that is compared in no time.
@@ -296,7 +304,7 @@ internal import DPKernels
     let operation = unsafe Operation(
       kind: plan.kind, sequence: state.pointee.sequence, fingerprint: plan.fingerprint,
       timeout: timeout)
-    do {
+    do throws(CollectiveError) {
       switch plan.work {
       case .messages(let schedule, let executor):
         try unsafe executor.run(schedule, on: vector, sum: plan.sum, operation)
@@ -307,11 +315,113 @@ internal import DPKernels
         try unsafe group.run(collective, vector, count: count, plan.element)
       }
     } catch {
-      guard error.code != .invalidOption else { throw error }
-      let error = watch?.settle(error) ?? error
-      unsafe state.pointee.failure = error
-      abort()
-      throw error
+      throw failed(error)
+    }
+  }
+
+  /// What to throw for an error, after which the group is dead unless it was called wrongly.
+  private func failed(_ error: CollectiveError) -> CollectiveError {
+    guard error.code != .invalidOption else { return error }
+    let error = watch?.settle(error) ?? error
+    unsafe state.pointee.failure = error
+    abort()
+    return error
+  }
+
+  // MARK: Vectors that are shown
+
+  /// Most ranks that read all of a long vector of all others.
+  private static let mostReaders = 4
+  /// Bytes of a vector that is read by any number of ranks.
+  private static let shortBytes = 1 << 14
+
+  /// Whether two vectors of so many bytes can be shown by turns, and that is the best way to a sum.
+  ///
+  /// A rank that reads all vectors moves (P − 1) n bytes. Where each sums a slice for all it moves three
+  /// times (P − 1) / P n, and waits twice.
+  package func canShow(bytes: Int) -> Bool {
+    guard case .memory(_, _, _, let layout) = engine, ranks > 1 else { return false }
+    let room = unsafe layout.vectorBytes - state.pointee.reserved
+    return algorithms.algorithm(forBytes: bytes) == .direct
+      && 2 * bytes.roundedUp(to: 128) <= room
+      && (ranks <= Communicator.mostReaders || bytes <= Communicator.shortBytes)
+  }
+
+  /// Lets all ranks read this rank's vector, and waits for nobody.
+  ///
+  /// The vector must stay as it is until ``awaitShown()`` has returned for the next one.
+  ///
+  /// - Parameter vector: In shared memory, and of the same length on all ranks.
+  /// - Throws: ``CollectiveError``.
+  package func show<Element: CollectiveElement>(
+    _ vector: borrowing SharedVector<Element>
+  ) throws(CollectiveError) {
+    try vector.withMutableSpan { span throws(CollectiveError) in
+      let count = span.count
+      // SAFETY: the address alone is kept, of memory that lives as long as this object.
+      try unsafe span.withUnsafeMutableBytes { bytes throws(CollectiveError) in
+        guard let base = bytes.baseAddress else { return }
+        try unsafe show(base, count: count, Element.kind)
+      }
+    }
+  }
+
+  private func show(
+    _ vector: UnsafeMutableRawPointer, count: Int, _ element: ElementKind
+  ) throws(CollectiveError) {
+    guard case .memory(_, let memory, _, _) = engine else {
+      throw CollectiveError(.invalidOption, "ranks that share no memory cannot show vectors")
+    }
+    try requireUnbroken()
+    let direct = Int(AllReduceAlgorithm.direct.rawValue)
+    let plan = plan(Call(operation: .allReduce, detail: direct, count: count, element: element))
+    unsafe state.pointee.sequence &+= 1
+    unsafe watch?.begin(state.pointee.sequence, plan.kind)
+    // Another fingerprint than that of a sum, whose ranks wait for each other twice.
+    let operation = unsafe Operation(
+      kind: plan.kind, sequence: state.pointee.sequence, fingerprint: ~plan.fingerprint,
+      timeout: timeout)
+    unsafe state.pointee.shown = Shown(operation: operation, plan: plan, count: count)
+    try unsafe memory.show(vector, byteCount: count * plan.sum.element.byteCount, operation)
+  }
+
+  /// Waits until all ranks have shown their vectors.
+  ///
+  /// - Throws: ``CollectiveError``.
+  package func awaitShown() throws(CollectiveError) {
+    guard case .memory(_, let memory, _, _) = engine, let shown = unsafe state.pointee.shown else {
+      throw CollectiveError(.invalidOption, "no vector was shown")
+    }
+    try requireUnbroken()
+    let byteCount = shown.count * shown.plan.sum.element.byteCount
+    do throws(CollectiveError) {
+      try memory.awaitShown(byteCount: byteCount, shown.operation)
+    } catch {
+      throw failed(error)
+    }
+  }
+
+  /// Sums a part of the vectors that all ranks have shown.
+  ///
+  /// - Parameters:
+  ///   - start: The first element of the part.
+  ///   - count: How many elements it has.
+  ///   - sums: Its first elements are overwritten with the sums, each taken in order of ranks.
+  package func sumShown<Element: CollectiveElement>(
+    from start: Int, count: Int, into sums: inout MutableSpan<Element>
+  ) {
+    guard case .memory(_, let memory, _, _) = engine, let shown = unsafe state.pointee.shown else {
+      return
+    }
+    precondition(
+      start >= 0 && count >= 0 && start + count <= shown.count && count <= sums.count
+        && shown.plan.element == Element.kind,
+      "\(count) elements from \(start) of \(shown.count), room for \(sums.count)")
+    // SAFETY: the vectors were compared with the count when they were awaited, and stay until the next
+    // are; `sums` is borrowed exclusively through the call.
+    unsafe sums.withUnsafeMutableBytes { bytes in
+      guard let target = bytes.baseAddress else { return }
+      unsafe memory.foldShown(from: start, into: target, count: count, sum: shown.plan.sum)
     }
   }
 

@@ -54,7 +54,7 @@ package struct WaitPolicy: Hashable, Sendable {
   package init(ranksHere: Int) {
     self =
       ranksHere <= WaitPolicy.processors
-      ? WaitPolicy(looks: 2000, yields: 1000) : WaitPolicy(looks: 2, yields: 500)
+      ? WaitPolicy(looks: 2000, yields: 5000) : WaitPolicy(looks: 2, yields: 500)
   }
 
   /// Processors that this process may use.

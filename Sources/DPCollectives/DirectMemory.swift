@@ -16,6 +16,10 @@ internal import Darwin
 /// Long vectors are summed where they lie: when all have come, each rank folds a slice of all
 /// vectors in order of ranks and writes the sum to all of them; then all wait once more. A vector
 /// outside the shared memory goes through a staging place; all ranks then sum part by part.
+///
+/// Vectors can also be shown: all ranks then read all of them for themselves, and nobody waits after
+/// that. A rank that keeps two vectors, and shows them by turns, writes to neither while it is read:
+/// the first is free when all have shown their second, since a rank reads before it shows again.
 @safe final class DirectMemory {
   private let rank: Int
   private let ranks: Int
@@ -167,10 +171,20 @@ internal import Darwin
   ///
   /// Peers read it before they come to the next meeting, so that it can be told anew after that.
   private func announce(_ place: Int, _ operation: Operation) throws(CollectiveError) {
-    let block = unsafe base + layout.phase(rank)
-    unsafe block.storeBytes(of: place, toByteOffset: 8, as: Int.self)
-    unsafe block.storeBytes(of: operation.mark.mixed, toByteOffset: 16, as: UInt64.self)
+    tell(place, operation)
     try meet(operation)
+  }
+
+  /// Where a rank tells of its vector at a meeting; by turns, since peers may still read the last one.
+  private func note(of rank: Int, phase: UInt32) -> UnsafeMutableRawPointer {
+    unsafe base + layout.phase(rank) + 8 + 16 * Int(phase & 1)
+  }
+
+  /// Says where this rank's vector is, before it comes to the next meeting.
+  private func tell(_ place: Int, _ operation: Operation) {
+    let note = unsafe self.note(of: rank, phase: counts.pointee.phases &+ 1)
+    unsafe note.storeBytes(of: place, as: Int.self)
+    unsafe note.storeBytes(of: operation.mark.mixed, toByteOffset: 8, as: UInt64.self)
   }
 
   /// Learns where all vectors are, and says whether all lie in the region.
@@ -179,11 +193,11 @@ internal import Darwin
   ) throws(CollectiveError) -> Bool {
     var allInside = true
     for peer in 0..<ranks {
-      let block = unsafe base + layout.phase(peer)
-      let place = unsafe block.load(fromByteOffset: 8, as: Int.self)
+      let note = unsafe self.note(of: peer, phase: counts.pointee.phases)
+      let place = unsafe note.load(as: Int.self)
       let isInside =
         place >= layout.vectors(peer) && place <= layout.vectors(peer + 1) - byteCount
-      guard unsafe block.load(fromByteOffset: 16, as: UInt64.self) == operation.mark.mixed,
+      guard unsafe note.load(fromByteOffset: 8, as: UInt64.self) == operation.mark.mixed,
         place == layout.staging(peer) || isInside
       else { throw mismatch(peer, operation) }
       unsafe places[peer] = place
@@ -211,14 +225,56 @@ internal import Darwin
 
   /// Waits until all ranks have come here.
   private func meet(_ operation: Operation) throws(CollectiveError) {
+    arrive()
+    try awaitAll(operation)
+    wake(phase(of: rank))
+  }
+
+  /// Says that this rank has come to the next meeting.
+  private func arrive() {
     unsafe counts.pointee.phases &+= 1
+    unsafe phase(of: rank).publish(counts.pointee.phases)
+  }
+
+  /// Waits until all ranks have come to the meeting that this rank has come to.
+  private func awaitAll(_ operation: Operation) throws(CollectiveError) {
     let phase = unsafe counts.pointee.phases
     let own = self.phase(of: rank)
-    own.publish(phase)
     for peer in 0..<ranks where peer != rank {
       try wait(for: peer, self.phase(of: peer), phase, own: own, operation)
     }
-    wake(own)
+  }
+
+  // MARK: Vectors that are shown
+
+  /// Shows a vector that lies in this rank's part of the region, and waits for nobody.
+  func show(
+    _ vector: UnsafeMutableRawPointer, byteCount: Int, _ operation: Operation
+  ) throws(CollectiveError) {
+    guard let place = unsafe place(of: vector, byteCount) else {
+      throw CollectiveError(.invalidOption, "only vectors in shared memory can be shown")
+    }
+    tell(place, operation)
+    arrive()
+    wake(phase(of: rank))
+  }
+
+  /// Waits until all have shown a vector.
+  func awaitShown(byteCount: Int, _ operation: Operation) throws(CollectiveError) {
+    try awaitAll(operation)
+    guard try collectPlaces(byteCount, operation) else { throw mismatch(rank, operation) }
+  }
+
+  /// Folds a part of all vectors that were shown, in order of ranks.
+  func foldShown(
+    from start: Int, into target: UnsafeMutableRawPointer, count: Int, sum: VectorSum
+  ) {
+    for peer in 0..<ranks {
+      unsafe sources[peer] = UnsafeRawPointer(base + places[peer] + start * sum.element.byteCount)
+    }
+    unsafe targets[0] = target
+    unsafe sum.fold(
+      UnsafeBufferPointer(sources), into: .init(rebasing: targets[..<1]), count: count)
   }
 
   /// Waits until no rank is missing.

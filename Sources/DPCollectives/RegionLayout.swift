@@ -36,8 +36,8 @@ package struct RegionLayout: Hashable, Sendable {
   func doorbell(_ rank: Int) -> Int { rank * RegionLayout.controlBytes }
   /// How many sleep on the rank's doorbell.
   func doorbellSleepers(_ rank: Int) -> Int { doorbell(rank) + 8 }
-  /// The word that counts a rank's steps in direct operations, then where its vector is and what
-  /// operation it is in.
+  /// The word that counts a rank's steps in direct operations, then twice, for odd counts and even
+  /// ones, where its vector is and what operation it is in.
   func phase(_ rank: Int) -> Int { doorbell(rank) + RegionLayout.line }
   /// How many sleep on a word of the rank's own.
   func sleepers(_ rank: Int) -> Int { doorbell(rank) + 2 * RegionLayout.line }

@@ -58,8 +58,8 @@ package struct OptimizerUpdate {
   ///   - first: The rule's first vector (m, or v where there is one), or none.
   ///   - second: Its second vector, or none.
   ///   - start: The first coordinate that is updated.
-  ///   - sum: S of all coordinates.
-  ///   - noise: Of the coordinates that are updated; their number decides how many.
+  ///   - sum: S of the coordinates that are updated; their number decides how many.
+  ///   - noise: As many numbers.
   ///   - variant: An index into ``instructionSets``.
   package func apply(
     to parameters: inout MutableSpan<Float>, _ first: inout MutableSpan<Float>,
@@ -69,7 +69,7 @@ package struct OptimizerUpdate {
     let count = noise.count
     let remembered = rule == .sgd ? 0 : 1
     precondition(
-      start >= 0 && start + count <= parameters.count && sum.count == parameters.count
+      start >= 0 && start + count <= parameters.count && sum.count == count
         && first.count >= remembered * parameters.count
         && second.count >= (rule == .adam ? parameters.count : 0),
       "coordinates from \(start): \(count) of \(parameters.count), \(sum.count) sums")
@@ -88,7 +88,7 @@ package struct OptimizerUpdate {
                 let parameters = parameters.baseAddress
               else { return }
               unsafe function(
-                cdp_optimizer_rule(rule.rawValue), &constants, count, sum + start, noise,
+                cdp_optimizer_rule(rule.rawValue), &constants, count, sum, noise,
                 parameters + start, first.baseAddress.map { unsafe $0 + start },
                 second.baseAddress.map { unsafe $0 + start })
             }

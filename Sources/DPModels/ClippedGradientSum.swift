@@ -117,8 +117,11 @@ package final class ClippedGradientSum {
     var total = exchange(&sum, with: [])
     for index in total.indices { total[index] = 0 }
     sum = total
-    statistics = Statistics()
+    resetStatistics()
   }
+
+  /// Forgets what the batch was like; the sum stays.
+  package func resetStatistics() { statistics = Statistics() }
 
   /// Adds the clipped gradients of some rows.
   ///
@@ -154,7 +157,27 @@ package final class ClippedGradientSum {
     tile: Int, of rows: Span<UInt32>, table: ExampleTable, parameters: Span<Float>,
     upcoming: Span<UInt32>
   ) {
-    precondition(parameters.count == sum.count, "\(parameters.count) of \(sum.count) parameters")
+    var total = exchange(&sum, with: [])
+    var span = total.mutableSpan
+    add(
+      tile: tile, of: rows, table: table, parameters: parameters, upcoming: upcoming, to: &span)
+    sum = total
+  }
+
+  /// Adds the clipped gradients of one tile of some rows to a sum that is kept elsewhere.
+  ///
+  /// - Parameters:
+  ///   - tile: Below ``tiles(of:)``.
+  ///   - rows: Indices of rows of `table`.
+  ///   - table: The examples.
+  ///   - parameters: d numbers at which gradients are taken.
+  ///   - upcoming: Rows that will be needed soon, at most a tile's.
+  ///   - sum: d numbers, in units of the grid, and whatever follows them.
+  package func add(
+    tile: Int, of rows: Span<UInt32>, table: ExampleTable, parameters: Span<Float>,
+    upcoming: Span<UInt32>, to sum: inout MutableSpan<Double>
+  ) {
+    precondition(parameters.count <= sum.count, "\(parameters.count) of \(sum.count) parameters")
     let first = tile * TilePass.tileExamples
     let end = min(first + TilePass.tileExamples, rows.count)
     pass.forward(rows.extracting(first..<end), of: table, parameters, upcoming: upcoming)

@@ -109,10 +109,10 @@ public struct Optimizer: Sendable {
   /// Takes the step that was begun for some coordinates.
   ///
   /// - Parameters:
-  ///   - sum: S: d numbers.
-  ///   - noise: The noise of consecutive coordinates, in the units of `sum`.
+  ///   - sum: S of consecutive coordinates.
+  ///   - noise: Their noise, in the units of `sum`.
   ///   - start: The first of them.
-  ///   - parameters: θ: d numbers, of which as many are updated as there is noise for.
+  ///   - parameters: θ: d numbers, of which as many are updated as there is a sum for.
   /// - Complexity: O(noise.count), a fraction of a nanosecond for each; no allocation.
   public mutating func apply(
     _ sum: Span<Double>, _ noise: Span<Int32>, from start: Int = 0,

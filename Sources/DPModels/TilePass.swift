@@ -256,16 +256,15 @@ package final class TilePass {
   ///   - sum: d numbers, in units of the grid.
   package func addGradients(
     _ counts: TileClip.Counts, longest: Double = .infinity, unitsPerOne: Double?,
-    to sum: inout [Double]
+    to sum: inout MutableSpan<Double>
   ) {
     for (index, layer) in layers.enumerated() {
       let factors = clip.factors[factorsPerLayer ? index : 0]
       kernels.scale(layer.gradient, panels: panels, by: factors)
       if counts.brokenLanes > 0 { clearBroken(layer) }
-      var span = sum.mutableSpan
       kernels.addOuterProducts(
         layer.gradient, layer.input, panels: panels, unitsPerOne: unitsPerOne,
-        largest: longest, to: &span, weightsAt: layer.shape.weights.lowerBound,
+        largest: longest, to: &sum, weightsAt: layer.shape.weights.lowerBound,
         biasesAt: layer.shape.biases.lowerBound)
     }
   }

@@ -16,7 +16,8 @@ package import DPModels
 ///
 /// Several ranks take a step together, each with the rows of its share: every rank makes the noise of
 /// some coordinates, adds it to its part of S, and one exact sum over ranks gives all of them the same
-/// released value.
+/// released value. Noise and samples of later steps are made when a rank has brought its part, so that
+/// who is early uses the time.
 package final class StepEngine {
   /// θ, d numbers.
   package private(set) var parameters: [Float]
@@ -83,9 +84,10 @@ package final class StepEngine {
 
     init(_ sum: ClippedGradientSum) { self.sum = sum }
 
-    func begin(_ turn: Int) {
+    /// Empties the sum, unless that is done or the sum is kept elsewhere, by an owner who does it.
+    func begin(_ turn: Int, isElsewhere: Bool = false) {
       guard self.turn != turn else { return }
-      sum.reset()
+      isElsewhere ? sum.resetStatistics() : sum.reset()
       self.turn = turn
     }
   }
@@ -94,7 +96,8 @@ package final class StepEngine {
   private final class NoisePart {
     let first: Int
     var source: (any NoiseSource)?
-    var units: [Int32]
+    private(set) var units: [Int32]
+    private var step = -1
 
     init(first: Int, count: Int, source: (any NoiseSource)?) {
       self.first = first
@@ -102,8 +105,10 @@ package final class StepEngine {
       units = [Int32](repeating: 0, count: count)
     }
 
+    /// Makes the noise of a step, unless that is done.
     func fill(step: Int) {
-      guard source != nil else { return }
+      guard source != nil, self.step != step else { return }
+      self.step = step
       var room = exchange(&units, with: [])
       var span = room.mutableSpan
       source?.fill(&span, step: step, from: first)
@@ -165,7 +170,7 @@ package final class StepEngine {
         first: first, count: min(size, own.upperBound - first),
         source: grid.map { StepEngine.noise(plan, key, coordinates: count, grid: $0) })
     }
-    noNoise = [Int32](repeating: 0, count: peers == nil ? 0 : min(size, count))
+    noNoise = [Int32](repeating: 0, count: peers == nil ? 0 : StepExchange.partCoordinates)
     let batch = plan.batchSize / (together?.ranks ?? 1)
     let team = ThreadTeam(
       threads: StepEngine.usefulThreads(threads, batchSize: batch, parameters: count))
@@ -239,20 +244,51 @@ package final class StepEngine {
       return requests
     }
     peers.begin(step: step)
-    work(step: step)
-    var statistics = ClippedGradientSum.Statistics()
-    timed(.noiseUpdate, 0) {
-      let total = total()
-      statistics = total.statistics
-      let values = total.sum
-      peers.put(values.span)
-      for part in noise { peers.add(noise: part.units.span, at: part.first) }
-    }
-    let answer = try peers.sum(&statistics, asking: requests)
+    var statistics = sum(step: step, peers)
+    try peers.bring(statistics, asking: requests)
+    makeAhead(of: step)
+    let answer = try peers.collect(&statistics)
     finish(statistics)
-    timed(.noiseUpdate, 0) { peers.withSum { release(step: step, $0) } }
+    timed(.noiseUpdate, 0) { release(step: step, peers) }
     peers.end()
     return answer
+  }
+
+  /// Makes this rank's part of a step's sum, its noise included, in the vector that ranks share.
+  private func sum(step: Int, _ peers: StepExchange) -> ClippedGradientSum.Statistics {
+    turn += 1
+    draw(step)
+    draw(step + 1)
+    timed(.noiseUpdate, 0) {
+      peers.clear()
+      for part in noise {
+        part.fill(step: step)
+        peers.put(noise: part.units.span, at: part.first)
+      }
+    }
+    let tiles = ClippedGradientSum.tiles(of: samples[step % samples.count].records.count)
+    team.run(pieces: tiles) { thread, tile in
+      timed(.compute, thread) { add(tile: tile, of: tiles, step, thread) }
+    }
+    var statistics = ClippedGradientSum.Statistics()
+    for (thread, part) in sums.enumerated() where part.turn == turn {
+      statistics.add(part.sum.statistics)
+      let values = part.sum.sum
+      if thread > 0 { peers.add(values.span) }
+    }
+    return statistics
+  }
+
+  /// Makes what later steps need, while other ranks are still on their way: whoever comes first need not
+  /// do it later.
+  private func makeAhead(of step: Int) {
+    team.run(pieces: 1 + noise.count) { thread, piece in
+      if piece == 0 {
+        timed(.sample, thread) { draw(step + 2) }
+      } else {
+        timed(.noiseUpdate, thread) { noise[piece - 1].fill(step: step + 1) }
+      }
+    }
   }
 
   /// Where the time of steps goes that ranks take together; nil where this rank is alone.
@@ -303,36 +339,53 @@ package final class StepEngine {
     let first = min(later.count, (ahead < tiles ? ahead : ahead - tiles) * TilePass.tileExamples)
     let end = min(later.count, first + TilePass.tileExamples)
     let start = parameters
-    sums[thread].begin(turn)
-    sums[thread].sum.add(
-      tile: tile, of: records.span, table: table, parameters: start.span,
-      upcoming: later.span.extracting(first..<end))
+    let part = sums[thread]
+    guard let peers, thread == 0 else {
+      part.begin(turn)
+      return part.sum.add(
+        tile: tile, of: records.span, table: table, parameters: start.span,
+        upcoming: later.span.extracting(first..<end))
+    }
+    part.begin(turn, isElsewhere: true)
+    peers.withVector { sum in
+      part.sum.add(
+        tile: tile, of: records.span, table: table, parameters: start.span,
+        upcoming: later.span.extracting(first..<end), to: &sum)
+    }
   }
 
   /// Moves the parameters by (S + noise) / B, with B a public constant: never the drawn batch's size.
   ///
-  /// S and the noise are integers in units of the grid, so their sum is exact in Double. A sum over
-  /// ranks holds the noise already.
+  /// S and the noise are integers in units of the grid, so their sum is exact in Double.
   private func release(step: Int, _ sum: Span<Double>) {
-    let rate = learningRate * schedule.factor(step: step, of: steps)
-    optimizer.begin(
-      learningRate: Float(rate),
-      scale: 1 / (sums[0].sum.unitsPerOne ?? 1) / Double(batchSize))
-    let zeros = noNoise
+    beginUpdate(step: step)
     var moved = exchange(&parameters, with: [])
     var target = moved.mutableSpan
-    if isAlone {
-      for part in noise {
-        let units = part.units
-        optimizer.apply(sum, units.span, from: part.first, to: &target)
-      }
-    } else {
-      for first in stride(from: 0, to: sum.count, by: StepEngine.noiseCoordinates) {
-        let count = min(StepEngine.noiseCoordinates, sum.count - first)
-        optimizer.apply(sum, zeros.span.extracting(first: count), from: first, to: &target)
-      }
+    for part in noise {
+      let units = part.units
+      let end = part.first + units.count
+      optimizer.apply(
+        sum.extracting(part.first..<end), units.span, from: part.first, to: &target)
     }
     parameters = moved
+  }
+
+  /// Moves the parameters by a sum over ranks, which holds the noise already.
+  private func release(step: Int, _ peers: StepExchange) {
+    beginUpdate(step: step)
+    let zeros = noNoise
+    var moved = exchange(&parameters, with: [])
+    peers.withSum { first, sum in
+      var target = moved.mutableSpan
+      optimizer.apply(sum, zeros.span.extracting(first: sum.count), from: first, to: &target)
+    }
+    parameters = moved
+  }
+
+  private func beginUpdate(step: Int) {
+    optimizer.begin(
+      learningRate: Float(learningRate * schedule.factor(step: step, of: steps)),
+      scale: 1 / (sums[0].sum.unitsPerOne ?? 1) / Double(batchSize))
   }
 
   /// Parameters and optimizer state as they are, for a checkpoint.

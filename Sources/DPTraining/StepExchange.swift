@@ -18,6 +18,10 @@ package struct StepRequests: Hashable, Sendable {
 /// what the batch was like and what is asked. S and noise are integers below 2⁵², which Double sums
 /// exactly, so the result is the same for every algorithm and any number of ranks. The noise of a
 /// coordinate is made and added by one rank alone.
+///
+/// Ranks that share memory show each other their vectors, and each sums what it needs as it goes: they
+/// wait once, and nobody writes to another's memory. There are two vectors then, used by turns. All
+/// other ranks add theirs up by a collective operation.
 final class StepExchange {
   /// Over whom is summed.
   let communicator: Communicator
@@ -27,15 +31,26 @@ final class StepExchange {
   private(set) var times = StepTimes()
 
   private let coordinates: Int
-  private let vector: SharedVector<Double>
+  private let showsVectors: Bool
+  private let evenVector: SharedVector<Double>
+  /// For every other step; empty where vectors are not shown.
+  private let oddVector: SharedVector<Double>
+  private var isOdd = false
+  /// Where a part of the sum of vectors that were shown is put.
+  private var part: [Double]
   private let clock = ContinuousClock()
   private var isTimed = false
   private var start = ContinuousClock().now
 
   /// Statistics and requests behind the sum.
   private static let tailCount = 8
-  /// One in so many steps is looked at more closely, which costs it one more meeting.
+  /// One in so many steps is looked at more closely, which costs it one more meeting where vectors are
+  /// not shown.
   private static let timedSteps = 64
+  /// Which of them: not the first, to which ranks come as they have started.
+  private static let timedStep = 7
+  /// Coordinates that are summed and used at a time: they stay in the nearest cache.
+  static let partCoordinates = 4096
   /// Noise is made in groups of so many coordinates, which are not split between ranks.
   private static let groupCoordinates = 16
 
@@ -53,46 +68,95 @@ final class StepExchange {
       communicator.rank]
     noiseCoordinates =
       min(coordinates, groups.lowerBound * size)..<min(coordinates, groups.upperBound * size)
-    vector = try communicator.makeVector(
-      of: Double.self, count: coordinates + StepExchange.tailCount)
+    let count = coordinates + StepExchange.tailCount
+    showsVectors = communicator.canShow(bytes: 8 * count)
+    evenVector = try communicator.makeVector(of: Double.self, count: count)
+    oddVector = try communicator.makeVector(of: Double.self, count: showsVectors ? count : 0)
+    part = [Double](repeating: 0, count: StepExchange.partCoordinates)
   }
 
   /// Begins a step.
   func begin(step: Int) {
-    isTimed = step % StepExchange.timedSteps == 0
+    isOdd = showsVectors && !isOdd
+    isTimed = step % StepExchange.timedSteps == StepExchange.timedStep
     if isTimed { start = clock.now }
   }
 
-  /// Puts this rank's sum into the vector.
-  func put(_ sum: Span<Double>) {
-    vector.withMutableSpan { span in
-      for index in 0..<coordinates { span[index] = sum[index] }
+  // MARK: This rank's part of the sum
+
+  /// Lends the vector of this step, whose first d elements are the sum.
+  func withVector<Result, Failure: Error>(
+    _ body: (inout MutableSpan<Double>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    if isOdd { return try oddVector.withMutableSpan(body) }
+    return try evenVector.withMutableSpan(body)
+  }
+
+  /// Starts the sum: noise where this rank makes it, which ``put(noise:at:)`` brings, 0 elsewhere.
+  func clear() {
+    let own = noiseCoordinates
+    unsafe withElements(0..<own.lowerBound) { unsafe $0.update(repeating: 0) }
+    unsafe withElements(own.upperBound..<coordinates) { unsafe $0.update(repeating: 0) }
+  }
+
+  /// Starts the sum of coordinates whose noise this rank makes.
+  func put(noise: Span<Int32>, at first: Int) {
+    unsafe withElements(first..<first + noise.count) { target in
+      for index in 0..<noise.count { unsafe target[index] = Double(noise[index]) }
     }
   }
 
-  /// Adds noise of this rank's coordinates.
-  func add(noise: Span<Int32>, at first: Int) {
-    vector.withMutableSpan { span in
-      for index in 0..<noise.count { span[first + index] += Double(noise[index]) }
+  /// Adds what another thread has summed.
+  func add(_ sum: Span<Double>) {
+    unsafe withElements(0..<sum.count) { target in
+      for index in 0..<sum.count { unsafe target[index] += sum[index] }
     }
   }
 
-  /// Sums over ranks.
+  /// Lends some elements of the vector, as many as were asked for, whose bounds are checked once.
+  private func withElements(
+    _ range: Range<Int>, _ body: (UnsafeMutableBufferPointer<Double>) -> Void
+  ) {
+    precondition(range.upperBound <= coordinates, "\(range) of \(coordinates)")
+    withVector { span in
+      // SAFETY: the range lies within the vector, which is lent through the call.
+      unsafe span.withUnsafeMutableBufferPointer { unsafe body(.init(rebasing: $0[range])) }
+    }
+  }
+
+  /// Brings this rank's part, which is complete; where vectors are shown others may read it now.
   ///
   /// - Parameters:
-  ///   - statistics: Of this rank's part of the batch; those of the whole batch afterwards.
+  ///   - statistics: Of this rank's part of the batch.
   ///   - requests: What this rank asks for.
+  /// - Throws: ``CollectiveError``.
+  func bring(
+    _ statistics: ClippedGradientSum.Statistics, asking requests: StepRequests
+  ) throws(CollectiveError) {
+    put(statistics, requests)
+    guard showsVectors else { return }
+    if isOdd { try communicator.show(oddVector) } else { try communicator.show(evenVector) }
+  }
+
+  // MARK: The sum over ranks
+
+  /// Waits for the parts of all ranks.
+  ///
+  /// - Parameter statistics: Those of the whole batch afterwards.
   /// - Returns: What any rank asked for.
   /// - Throws: ``CollectiveError``.
-  func sum(
-    _ statistics: inout ClippedGradientSum.Statistics, asking requests: StepRequests
+  func collect(
+    _ statistics: inout ClippedGradientSum.Statistics
   ) throws(CollectiveError) -> StepRequests {
-    put(statistics, requests)
     let before = isTimed ? clock.now : start
-    if isTimed { try communicator.barrier() }
+    if showsVectors {
+      try communicator.awaitShown()
+    } else if isTimed {
+      try communicator.barrier()
+    }
     let met = isTimed ? clock.now : start
-    try vector.withMutableSpan { span throws(CollectiveError) in
-      try communicator.allReduce(&span)
+    if !showsVectors {
+      try withVector { span throws(CollectiveError) in try communicator.allReduce(&span) }
     }
     if isTimed {
       times.compute += (before - start) / .seconds(1)
@@ -110,13 +174,36 @@ final class StepExchange {
     times.steps += 1
   }
 
-  /// Lends the sum over ranks, noise included.
-  func withSum<Result>(_ body: (Span<Double>) -> Result) -> Result {
-    vector.withMutableSpan { span in body(span.span.extracting(0..<coordinates)) }
+  /// Lends the sum over ranks, noise included, part after part.
+  ///
+  /// - Parameter body: Is given the first coordinate of a part, and the sums of the part.
+  func withSum(_ body: (_ first: Int, _ sum: Span<Double>) -> Void) {
+    let size = StepExchange.partCoordinates
+    for first in stride(from: 0, to: coordinates, by: size) {
+      withSum(from: first, count: min(size, coordinates - first)) { body(first, $0) }
+    }
+  }
+
+  /// Lends some of the sum.
+  private func withSum(from first: Int, count: Int, _ body: (Span<Double>) -> Void) {
+    guard showsVectors else {
+      return withVector { span in body(span.span.extracting(first..<first + count)) }
+    }
+    let before = isTimed ? clock.now : start
+    var sums = exchange(&part, with: [])
+    var span = sums.mutableSpan
+    communicator.sumShown(from: first, count: count, into: &span)
+    if isTimed {
+      let spent = clock.now - before
+      times.transfer += spent / .seconds(1)
+      start = start.advanced(by: spent)
+    }
+    body(sums.span.extracting(first: count))
+    part = sums
   }
 
   private func put(_ statistics: ClippedGradientSum.Statistics, _ requests: StepRequests) {
-    vector.withMutableSpan { span in
+    withVector { span in
       span[coordinates] = Double(statistics.examples)
       span[coordinates + 1] = Double(statistics.clipped)
       span[coordinates + 2] = Double(statistics.nonFinite)
@@ -128,16 +215,16 @@ final class StepExchange {
   }
 
   private func take(_ statistics: inout ClippedGradientSum.Statistics) -> StepRequests {
-    vector.withMutableSpan { span in
-      statistics.examples = Int(span[coordinates])
-      statistics.clipped = Int(span[coordinates + 1])
-      statistics.nonFinite = Int(span[coordinates + 2])
-      statistics.lossSum = span[coordinates + 3]
-      var requests = StepRequests()
-      requests.stop = span[coordinates + 4] > 0
-      requests.checkpoint = span[coordinates + 5] > 0
-      return requests
+    var requests = StepRequests()
+    withSum(from: coordinates, count: StepExchange.tailCount) { tail in
+      statistics.examples = Int(tail[0])
+      statistics.clipped = Int(tail[1])
+      statistics.nonFinite = Int(tail[2])
+      statistics.lossSum = tail[3]
+      requests.stop = tail[4] > 0
+      requests.checkpoint = tail[5] > 0
     }
+    return requests
   }
 }
 

@@ -73,11 +73,12 @@ enum RankBenchmark {
 }
 
 extension TrainingBenchmark.Settings {
-  /// Bytes of the sums over ranks of two engines, one that is timed and one that is taken apart.
+  /// Bytes of the sums over ranks of two engines, one that is timed and one that is taken apart, each
+  /// with two vectors.
   fileprivate var vectorBytes: Int {
     let widths = [features] + hidden + [1]
     let parameters = zip(widths, widths.dropFirst()).reduce(0) { $0 + ($1.0 + 1) * $1.1 }
-    return 2 * (8 * parameters + 4096)
+    return 4 * (8 * parameters + 4096)
   }
 }
 

@@ -67,6 +67,90 @@ struct CommunicatorTests {
     #expect(agree.allSatisfy { $0 })
   }
 
+  /// Vectors that are shown, two by turns, give every rank the sums of that round, in the order of ranks,
+  /// however far one rank is ahead of another; other operations may come in between.
+  @Test(arguments: 2...5, [1, 9, 300, 5000])
+  func shownVectorsAreSummed(ranks: Int, count: Int) throws {
+    let group = try TestLink.sharedMemory.group(ranks, vectorBytes: 1 << 18)
+    let rounds = 60
+    let correct = try RankThreads.run(ranks) { rank in
+      let communicator = try group.communicator(rank)
+      let vectors = try SharedPair(communicator, count: count)
+      var random = Inputs(seed: UInt64(rank))
+      var sums = [Double](repeating: 0, count: count)
+      return try (0..<rounds).allSatisfy { round in
+        vectors.fill(round) { Double(1000 * rank + round) + 0.25 * Double($0 % 4) }
+        try vectors.show(round)
+        // Ranks come at different times.
+        var work = 0.0
+        for index in 0..<Int(random.integers(1)[0] & 4095) { work += Double(index).squareRoot() }
+        try communicator.awaitShown()
+        var span = sums.mutableSpan
+        let middle = count / 2
+        communicator.sumShown(from: middle, count: count - middle, into: &span)
+        let last = sums[count - middle - 1]
+        span = sums.mutableSpan
+        communicator.sumShown(from: 0, count: count, into: &span)
+        if round % 7 == 0 { try communicator.barrier() }
+        let base = 500 * Double(ranks * (ranks - 1)) + Double(ranks * round)
+        return work >= 0 && last == sums[count - 1]
+          && sums.indices.allSatisfy { sums[$0] == base + 0.25 * Double(ranks * ($0 % 4)) }
+      }
+    }
+    #expect(correct.allSatisfy { $0 })
+  }
+
+  /// Two vectors that are shown by turns.
+  private final class SharedPair {
+    private let communicator: Communicator
+    private let even: SharedVector<Double>
+    private let odd: SharedVector<Double>
+
+    init(_ communicator: Communicator, count: Int) throws {
+      #expect(communicator.canShow(bytes: 8 * count) == (communicator.ranks <= 4 || count <= 2048))
+      self.communicator = communicator
+      even = try communicator.makeVector(of: Double.self, count: count)
+      odd = try communicator.makeVector(of: Double.self, count: count)
+    }
+
+    func fill(_ round: Int, _ element: (Int) -> Double) {
+      if round % 2 == 0 {
+        even.withMutableSpan { span in for index in span.indices { span[index] = element(index) } }
+      } else {
+        odd.withMutableSpan { span in for index in span.indices { span[index] = element(index) } }
+      }
+    }
+
+    func show(_ round: Int) throws {
+      if round % 2 == 0 { try communicator.show(even) } else { try communicator.show(odd) }
+    }
+  }
+
+  /// Nothing is shown where no memory is shared, where there is none left, or where another algorithm
+  /// is asked for; a rank that shows another length than the others is told so.
+  @Test func vectorsAreShownWhereAllCanSeeThem() throws {
+    let group = try TestLink.tcp.group(2)
+    let refused = try RankThreads.run(2) { rank in
+      let communicator = try group.communicator(rank)
+      let vector = try communicator.makeVector(of: Double.self, count: 4)
+      #expect(!communicator.canShow(bytes: 32))
+      return #expect(throws: CollectiveError.self) { try communicator.show(vector) }?.code
+    }
+    #expect(refused == [.invalidOption, .invalidOption])
+    let near = try TestLink.sharedMemory.group(2, vectorBytes: 1 << 18)
+    let errors = try RankThreads.run(2) { rank in
+      let communicator = try near.communicator(rank)
+      #expect(communicator.canShow(bytes: 1 << 12) && !communicator.canShow(bytes: 1 << 40))
+      communicator.algorithms = AlgorithmTable(always: .ring)
+      #expect(!communicator.canShow(bytes: 1 << 12))
+      let vector = try communicator.makeVector(of: Double.self, count: 4 + rank)
+      try communicator.show(vector)
+      return #expect(throws: CollectiveError.self) { try communicator.awaitShown() }?.code
+    }
+    #expect(errors.allSatisfy { $0 == .mismatch || $0 == .peerLost })
+    #expect(errors.contains(.mismatch))
+  }
+
   /// Doubles, broadcast, all-gather, reduce-scatter and barrier, one after the other.
   @Test(arguments: TestLink.allCases, [1, 2, 3, 5, 8])
   func otherOperationsWork(link: TestLink, ranks: Int) throws {

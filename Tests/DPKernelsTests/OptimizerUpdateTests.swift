@@ -17,8 +17,8 @@ import Testing
         var firsts = first.mutableSpan
         var seconds = second.mutableSpan
         update.apply(
-          to: &span, &firsts, &seconds, from: part.lowerBound, sum: sum.span, noise: noise.span,
-          variant: variant)
+          to: &span, &firsts, &seconds, from: part.lowerBound,
+          sum: sum.span.extracting(part), noise: noise.span, variant: variant)
       }
       return [parameters, first, second]
     }

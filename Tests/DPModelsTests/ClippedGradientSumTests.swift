@@ -97,7 +97,8 @@ let architectures: [DenseArchitecture] = [[], [6], [7, 3], [5, 4, 3]].flatMap { 
       _ = pass.clip(to: bound)
       #expect(abs(pass.factor(of: 0) - 0.5) <= 1e-5)
       var sum = [Double](repeating: 0, count: gradient.count)
-      pass.addGradients(pass.clip(to: nil), unitsPerOne: nil, to: &sum)
+      var span = sum.mutableSpan
+      pass.addGradients(pass.clip(to: nil), unitsPerOne: nil, to: &span)
       #expect(relativeDistance(sum, gradient) <= 1e-5)
     }
   }

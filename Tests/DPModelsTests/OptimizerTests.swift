@@ -77,8 +77,11 @@ import Testing
           optimizer.begin(learningRate: 0.3, scale: scale)
           var span = parameters.mutableSpan
           let cut = count / 3
-          optimizer.apply(sum.span, noise.span.extracting(first: cut), to: &span)
-          optimizer.apply(sum.span, noise.span.extracting(droppingFirst: cut), from: cut, to: &span)
+          optimizer.apply(
+            sum.span.extracting(first: cut), noise.span.extracting(first: cut), to: &span)
+          optimizer.apply(
+            sum.span.extracting(droppingFirst: cut), noise.span.extracting(droppingFirst: cut),
+            from: cut, to: &span)
         }
         #expect(parameters.map(\.bitPattern) == expected.map(\.bitPattern))
         #expect(optimizer.state == state)

@@ -70,6 +70,21 @@ import Testing
     #expect(threaded.allSatisfy { $0 == alone })
   }
 
+  /// The same for a network whose noise is made in several pieces, longer than a call of the cipher, and
+  /// whose sum is used part after part.
+  @Test(arguments: [2, 3]) func wideCanonicalModelsAreTheSame(ranks: Int) throws {
+    let dataset = try SmallTable(rows: 600).dataset()
+    let plan = try plan(dataset, batchSize: 60, hidden: [300, 150], steps: 4) {
+      $0.numerics = .canonical
+    }
+    let alone = try train(plan, dataset, ranks: 1)[0]
+    #expect(alone.count > 2 * 16_384)
+    for link in TestLink.allCases {
+      #expect(try train(plan, dataset, ranks: ranks, link: link).allSatisfy { $0 == alone })
+    }
+    #expect(try train(plan, dataset, ranks: ranks, threads: 2).allSatisfy { $0 == alone })
+  }
+
   /// In fast mode all ranks have the same bits, whatever the algorithm, and after 100 steps the
   /// parameters are those of one rank up to rounding.
   @Test(arguments: TestLink.allCases, 2...4)
