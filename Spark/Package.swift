@@ -36,7 +36,7 @@ let package = Package(
       name: "FastDPSparkCommand", dependencies: ["SparkConnect"], swiftSettings: settings),
     .testTarget(
       name: "SparkConnectTests",
-      dependencies: ["SparkConnect", "SparkProto", protobuf] + grpc,
+      dependencies: ["FastDPSparkCommand", "SparkConnect", "SparkProto", protobuf] + grpc,
       resources: [.copy("Fixtures")], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6]

@@ -11,22 +11,22 @@ internal import Darwin
 enum Events: Sendable {
   case line([UInt8])
   case end
-  case signal
+  case interruption
 
   /// The longest line that is taken; a longer one is handed on cut, and is then no JSON.
   private static let longestLine = 16 << 20
 
   /// Begins to listen: one thread reads standard input, another waits for signals.
   ///
-  /// - Returns: The events, in their order, ended by `end` or `signal`.
+  /// - Returns: The events, in their order, ended by `end` or `interruption`.
   static func start() -> AsyncStream<Events> {
     let (stream, continuation) = AsyncStream.makeStream(of: Events.self)
-    unsafe signal(SIGPIPE, SIG_IGN)
+    signal(SIGPIPE, SIG_IGN)
     let signals = Self.signals()
     Thread.detachNewThread {
       var byte: [UInt8] = [0]
       _ = Platform.read(signals, into: &byte)
-      continuation.yield(.signal)
+      continuation.yield(.interruption)
       // Who asks twice does not want to wait.
       _ = Platform.read(signals, into: &byte)
       _exit(130)
@@ -47,7 +47,7 @@ enum Events: Sendable {
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     unsafe signalEnd = ends[1]
     for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
-      unsafe signal(number) { _ in
+      signal(number) { _ in
         // SAFETY: written before any handler is set; write(2) may be called from a handler.
         let error = errno
         _ = unsafe write(signalEnd, "!", 1)
@@ -59,9 +59,10 @@ enum Events: Sendable {
 
   /// Whether a signal was switched off by who started this program, as nohup does.
   private static func isIgnored(_ number: Int32) -> Bool {
-    let before = unsafe signal(number, SIG_IGN)
-    let isIgnored = unsafe unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
-    if !isIgnored { unsafe signal(number, SIG_DFL) }
+    let before = signal(number, SIG_IGN)
+    let isIgnored =
+      unsafe unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    if !isIgnored { signal(number, SIG_DFL) }
     return isIgnored
   }
 

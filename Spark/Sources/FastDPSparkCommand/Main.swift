@@ -43,7 +43,7 @@ struct Main {
       switch event {
       case .line(let line): await executor.take(line)
       case .end: break events
-      case .signal:
+      case .interruption:
         status = 130
         break events
       }

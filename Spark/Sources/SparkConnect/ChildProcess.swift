@@ -22,7 +22,7 @@ package struct ChildProcess: Sendable {
     output: Int32
   ) throws(SparkError) {
     #if canImport(Glibc)
-    var attributes = unsafe posix_spawnattr_t()
+    var attributes = posix_spawnattr_t()
     var actions = unsafe posix_spawn_file_actions_t()
     #else
     var attributes: posix_spawnattr_t?
@@ -40,7 +40,7 @@ package struct ChildProcess: Sendable {
       &attributes, Int16(POSIX_SPAWN_SETPGROUP) | Int16(POSIX_SPAWN_SETSIGDEF))
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    for (from, to) in [(input, 0), (output, 1), (output, 2)] {
+    for (from, to) in [(input, 0), (output, 1), (output, 2)] as [(Int32, Int32)] {
       unsafe posix_spawn_file_actions_adddup2(&actions, from, to)
     }
     var child: pid_t = 0
@@ -100,7 +100,7 @@ private func withCStrings<R>(
   _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
 ) -> R {
   var pointers = unsafe texts.map { unsafe strdup($0) } + [nil]
-  defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+  defer { for index in unsafe pointers.indices { unsafe free(pointers[index]) } }
   return unsafe pointers.withUnsafeMutableBufferPointer { buffer in
     guard let base = buffer.baseAddress else { preconditionFailure("a list of 0 pointers") }
     return unsafe body(base)

@@ -127,37 +127,26 @@ package struct Procedure<Request: Message, Response: Message>: Sendable {
   }
 }
 
-extension Procedure where Request == SCExecutePlanRequest, Response == SCExecutePlanResponse {
-  package static var executePlan: Self { Self("ExecutePlan") }
-}
-
-extension Procedure where Request == SCReattachExecuteRequest, Response == SCExecutePlanResponse {
-  package static var reattachExecute: Self { Self("ReattachExecute") }
-}
-
-extension Procedure where Request == SCReleaseExecuteRequest, Response == SCReleaseExecuteResponse {
-  package static var releaseExecute: Self { Self("ReleaseExecute") }
-}
-
-extension Procedure where Request == SCAnalyzePlanRequest, Response == SCAnalyzePlanResponse {
-  package static var analyzePlan: Self { Self("AnalyzePlan") }
-}
-
-extension Procedure where Request == SCConfigRequest, Response == SCConfigResponse {
-  package static var config: Self { Self("Config") }
-}
-
-extension Procedure where Request == SCInterruptRequest, Response == SCInterruptResponse {
-  package static var interrupt: Self { Self("Interrupt") }
-}
-
-extension Procedure where Request == SCReleaseSessionRequest, Response == SCReleaseSessionResponse {
-  package static var releaseSession: Self { Self("ReleaseSession") }
-}
-
-extension Procedure
-where Request == SCFetchErrorDetailsRequest, Response == SCFetchErrorDetailsResponse {
-  package static var fetchErrorDetails: Self { Self("FetchErrorDetails") }
+/// The procedures that are used.
+package enum Procedures {
+  package static let executePlan = Procedure<SCExecutePlanRequest, SCExecutePlanResponse>(
+    "ExecutePlan")
+  package static let reattachExecute = Procedure<SCReattachExecuteRequest, SCExecutePlanResponse>(
+    "ReattachExecute")
+  package static let releaseExecute = Procedure<SCReleaseExecuteRequest, SCReleaseExecuteResponse>(
+    "ReleaseExecute")
+  package static let analyzePlan = Procedure<SCAnalyzePlanRequest, SCAnalyzePlanResponse>(
+    "AnalyzePlan")
+  package static let config = Procedure<SCConfigRequest, SCConfigResponse>(
+    "Config")
+  package static let interrupt = Procedure<SCInterruptRequest, SCInterruptResponse>(
+    "Interrupt")
+  package static let releaseSession = Procedure<SCReleaseSessionRequest, SCReleaseSessionResponse>(
+    "ReleaseSession")
+  package static let fetchErrorDetails = Procedure<
+    SCFetchErrorDetailsRequest, SCFetchErrorDetailsResponse
+  >(
+    "FetchErrorDetails")
 }
 
 /// Messages to bytes and back.

@@ -1,5 +1,5 @@
 internal import GRPCCore
-package import SparkProto
+internal import SparkProto
 internal import SwiftProtobuf
 
 #if canImport(FoundationEssentials)
@@ -200,9 +200,9 @@ package actor Execution {
     }
     switch step {
     case .execute:
-      try await session.stub.stream(.executePlan, executeRequest, take: take)
+      try await session.stub.stream(Procedures.executePlan, executeRequest, take: take)
     case .reattach(let last):
-      try await session.stub.stream(.reattachExecute, reattachRequest(last), take: take)
+      try await session.stub.stream(Procedures.reattachExecute, reattachRequest(last), take: take)
     }
   }
 
@@ -228,13 +228,13 @@ package actor Execution {
   private func append(_ data: Data) throws(SparkError) {
     bytes += data.count
     guard bytes <= limits.bytes else { throw tooLarge("\(limits.bytes >> 20) MiB") }
+    let isWithin: Bool
     do throws(ArrowFault) {
-      if try !rows.append([UInt8](data), limit: limits.rows) {
-        throw tooLarge("\(limits.rows) rows")
-      }
+      isWithin = try rows.append([UInt8](data), limit: limits.rows)
     } catch {
       throw error.failure
     }
+    if !isWithin { throw tooLarge("\(limits.rows) rows") }
   }
 
   private func tooLarge(_ what: String) -> SparkError {
@@ -297,7 +297,7 @@ package actor Execution {
       $0.interruptType = .operationID
       $0.operationID = identifier
     }
-    _ = try? await session.stub.ask(.interrupt, request, timeout: session.timing.farewell)
+    _ = try? await session.stub.ask(Procedures.interrupt, request, timeout: session.timing.farewell)
   }
 
   /// Interrupts what may still run, and has the server forget the execution.
@@ -312,7 +312,8 @@ package actor Execution {
       $0.operationID = identifier
       $0.releaseAll = .init()
     }
-    _ = try? await session.stub.ask(.releaseExecute, request, timeout: session.timing.farewell)
+    _ = try? await session.stub.ask(
+      Procedures.releaseExecute, request, timeout: session.timing.farewell)
   }
 
   private nonisolated var executeRequest: SCExecutePlanRequest {

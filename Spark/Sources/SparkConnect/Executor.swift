@@ -111,7 +111,12 @@ package actor Executor {
   private func open(
     _ connect: Request.Connect, _ local: LocalSpark?, _ id: Int64
   ) async throws(SparkError) -> SparkSession {
-    let remote = try local?.remote ?? SparkRemote(connect.remote ?? "", user: surroundings.user)
+    let remote: SparkRemote
+    if let local {
+      remote = local.remote
+    } else {
+      remote = try SparkRemote(connect.remote ?? "", user: surroundings.user)
+    }
     if remote.sendsTokenInClear {
       reply(.note("the token goes to \(remote.server) without encryption (use_ssl=false)"), to: id)
     }

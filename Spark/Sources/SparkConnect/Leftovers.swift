@@ -94,7 +94,7 @@ package struct Leftovers: Sendable {
         $0.clientType = SparkSession.clientType
       }
       do {
-        _ = try await stub.ask(.releaseSession, request, timeout: timing.farewell)
+        _ = try await stub.ask(Procedures.releaseSession, request, timeout: timing.farewell)
       } catch {
         // A server that knows no such session has nothing to release; one that does not answer is asked next time.
         guard let error = error as? RPCError, FaultTrailer(error) != nil else { continue }

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-package import Glibc
+internal import Glibc
 #else
-package import Darwin
+internal import Darwin
 #endif
 
 /// What the system calls of this package need to be said in one place.
@@ -105,7 +105,8 @@ package enum Platform {
     guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
       return false
     }
-    return makeFolder(String(path[..<slash])) && unsafe (mkdir(path, 0o700) == 0 || errno == EEXIST)
+    guard makeFolder(String(path[..<slash])) else { return false }
+    return unsafe mkdir(path, 0o700) == 0 || errno == EEXIST
   }
 
   /// The names in a folder, sorted; empty where it cannot be read.

@@ -1,9 +1,3 @@
-#if canImport(FoundationEssentials)
-internal import FoundationEssentials
-#else
-internal import Foundation
-#endif
-
 /// Where a Spark Connect server is and who asks it: `sc://HOST[:PORT][/;NAME=VALUE;...]`.
 ///
 /// | name | value |
@@ -125,7 +119,7 @@ package struct SparkRemote: Hashable, Sendable {
     var values: [String: String] = [:]
     for part in text.split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard pair.count == 2, let value = String(pair[1]).removingPercentEncoding else {
+      guard pair.count == 2, let value = decoded(pair[1]) else {
         throw malformed("a parameter of the remote is not NAME=VALUE")
       }
       guard values.updateValue(value, forKey: String(pair[0])) == nil else {
@@ -133,6 +127,25 @@ package struct SparkRemote: Hashable, Sendable {
       }
     }
     return values
+  }
+
+  /// A text with `%7E` and the like as the bytes they stand for; nil where they are malformed or no UTF-8.
+  private static func decoded(_ text: Substring) -> String? {
+    var bytes: [UInt8] = []
+    var rest = text.utf8
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      let digits = rest.prefix(2)
+      guard digits.count == 2, digits.first != UInt8(ascii: "+"),
+        let decoded = UInt8(Substring(digits), radix: 16)
+      else { return nil }
+      bytes.append(decoded)
+      rest = rest.dropFirst(2)
+    }
+    return String(validating: bytes, as: UTF8.self)
   }
 
   private static func checkNames(_ values: [String: String]) throws(SparkError) {

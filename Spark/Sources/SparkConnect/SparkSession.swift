@@ -1,5 +1,5 @@
-package import GRPCCore
-package import SparkProto
+internal import GRPCCore
+internal import SparkProto
 internal import SwiftProtobuf
 internal import Synchronization
 
@@ -103,7 +103,7 @@ package final class SparkSession: Sendable {
       $0.clientType = Self.clientType
     }
     // A session that could not be released keeps its state file: the next connection releases it.
-    if (try? await stub.ask(.releaseSession, request, timeout: timing.farewell)) != nil {
+    if (try? await stub.ask(Procedures.releaseSession, request, timeout: timing.farewell)) != nil {
       record.remove()
     }
   }
@@ -121,7 +121,7 @@ package final class SparkSession: Sendable {
     var failures = 0
     while true {
       do {
-        return try await stub.ask(.analyzePlan, request, timeout: timing.answer)
+        return try await stub.ask(Procedures.analyzePlan, request, timeout: timing.answer)
       } catch let error as RPCError {
         failures += 1
         let mayPass = error.code == .unavailable && ContinuousClock.now < end
@@ -168,7 +168,7 @@ package final class SparkSession: Sendable {
     }
     do {
       _ = try await retrying {
-        try await self.stub.ask(.config, request, timeout: self.timing.answer)
+        try await self.stub.ask(Procedures.config, request, timeout: self.timing.answer)
       }
     } catch {
       throw await explain(error)
@@ -180,7 +180,7 @@ package final class SparkSession: Sendable {
   /// - Throws: `RPCError` where it does not, or where it answers with an error.
   func probe() async throws {
     let request = config { $0.get = .with { $0.keys = ["spark.sql.session.timeZone"] } }
-    _ = try await stub.ask(.config, request, timeout: timing.probe)
+    _ = try await stub.ask(Procedures.config, request, timeout: timing.probe)
   }
 
   private func config(_ fill: (inout SCConfigRequest.Operation) -> Void) -> SCConfigRequest {
@@ -231,7 +231,8 @@ package final class SparkSession: Sendable {
       $0.clientObservedServerSideSessionID = serverSideIdentifier
       $0.errorID = errorID
     }
-    let details = try? await stub.ask(.fetchErrorDetails, request, timeout: timing.farewell)
+    let details = try? await stub.ask(
+      Procedures.fetchErrorDetails, request, timeout: timing.farewell)
     let chain = details.map(ServerFault.chain) ?? []
     return chain.isEmpty ? [trailer.fault] : chain
   }

@@ -1,3 +1,4 @@
+import Foundation
 import GRPCCore
 import GRPCNIOTransportHTTP2
 import SparkConnect
@@ -33,16 +34,26 @@ final class FakeServer: RegistrableRPCService {
   init(
     token: String? = nil, details: SCFetchErrorDetailsResponse? = nil,
     onConfig: @Sendable @escaping (FakeServer, SCConfigRequest) async throws -> Void = { _, _ in },
-    onReattach: @Sendable @escaping (FakeServer, SCReattachExecuteRequest, Int, Send) async throws ->
-      Void = { _, _, _, _ in throw FakeServer.fault("INVALID_HANDLE.OPERATION_NOT_FOUND", "HY000") },
+    onReattach:
+      @Sendable @escaping (FakeServer, SCReattachExecuteRequest, Int, Send) async throws ->
+      Void = { _, _, _, _ in throw FakeServer.fault("INVALID_HANDLE.OPERATION_NOT_FOUND", "HY000")
+      },
     onExecute: @Sendable @escaping (FakeServer, SCExecutePlanRequest, Int, Send) async throws ->
-      Void = { _, _, _, send in try await send(.done) }
+      Void
   ) {
     self.token = token
     self.details = details
     self.onConfig = onConfig
     self.onExecute = onExecute
     self.onReattach = onReattach
+  }
+
+  /// A server whose statements are done at once.
+  convenience init(
+    token: String? = nil,
+    settings: @Sendable @escaping (FakeServer, SCConfigRequest) async throws -> Void = { _, _ in }
+  ) {
+    self.init(token: token, onConfig: settings) { _, _, _, send in try await send(.done) }
   }
 
   /// What was asked so far.
@@ -64,7 +75,7 @@ final class FakeServer: RegistrableRPCService {
   }
 
   func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
-    answer(&router, .analyzePlan) { server, request in
+    answer(&router, Procedures.analyzePlan) { server, request in
       server.note("AnalyzePlan")
       return .with {
         $0.sessionID = request.sessionID
@@ -72,34 +83,34 @@ final class FakeServer: RegistrableRPCService {
         $0.sparkVersion = .with { $0.version = "4.1.0" }
       }
     }
-    answer(&router, .config) { server, request in
+    answer(&router, Procedures.config) { server, request in
       server.note("Config") { log in
         for pair in request.operation.set.pairs { log.configured[pair.key] = pair.value }
       }
       try await server.onConfig(server, request)
       return .init()
     }
-    answer(&router, .interrupt) { server, request in
+    answer(&router, Procedures.interrupt) { server, request in
       server.note("Interrupt \(request.operationID)")
       return .with { $0.interruptedIds = [request.operationID] }
     }
-    answer(&router, .releaseExecute) { server, request in
+    answer(&router, Procedures.releaseExecute) { server, request in
       server.note("ReleaseExecute") { $0.releasedExecutions.append(request.operationID) }
       return .init()
     }
-    answer(&router, .releaseSession) { server, request in
+    answer(&router, Procedures.releaseSession) { server, request in
       server.note("ReleaseSession") { $0.releasedSessions.append(request.sessionID) }
       return .init()
     }
-    answer(&router, .fetchErrorDetails) { server, _ in
+    answer(&router, Procedures.fetchErrorDetails) { server, _ in
       server.note("FetchErrorDetails")
       return server.details ?? .init()
     }
-    stream(&router, .executePlan) { server, request, send in
+    stream(&router, Procedures.executePlan) { server, request, send in
       server.note("ExecutePlan") { $0.executed.append(request) }
       try await server.onExecute(server, request, server.log.executed.count, send)
     }
-    stream(&router, .reattachExecute) { server, request, send in
+    stream(&router, Procedures.reattachExecute) { server, request, send in
       server.note("ReattachExecute") { $0.reattached.append(request) }
       try await server.onReattach(server, request, server.log.reattached.count, send)
     }

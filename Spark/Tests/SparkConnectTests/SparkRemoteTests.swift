@@ -41,7 +41,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "spark", "spark:15002", "http://spark", "sc://", "sc://:15002", "sc://spark:", "sc://spark:0",
+    "", "spark", "spark:15002", "http://spark", "sc://", "sc://:15002", "sc://spark:",
+    "sc://spark:0",
     "sc://spark:65536", "sc://spark:-1", "sc://spark:x", "sc://a:1:2", "sc://[::1", "sc://[::1]x",
     "sc://[spark]", "sc://2001:db8::1", "sc://sp ark", "sc://spark/path", "sc://spark/path;token=a",
     "sc://spark/;token", "sc://spark/;use_ssl=yes", "sc://spark/;use_sll=true",
