@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = None
 FOLDER = None
 ROWS = 5_000_000
+LIMIT = int(os.environ.get("FASTDP_SPARK_TEST_LIMIT", "240"))
 ENDINGS = ("connected", "rows", "error", "cancelled", "disconnected")
 
 
@@ -121,9 +122,11 @@ class Client:
 class Cluster:
     """What scripts/spark start has started."""
 
-    def __init__(self):
-        self.run = os.path.join(FOLDER, "cluster")
-        self.remote = None
+    remote = None
+
+    @property
+    def run(self):
+        return os.path.join(FOLDER, "cluster")
 
     def start(self):
         conf = " ".join(f"--conf {c}" for c in [
@@ -484,10 +487,14 @@ def main():
     PROGRAM = os.path.abspath(sys.argv[1])
     tests = TESTS
     if sys.argv[2:]:
-        tests = [t for t in TESTS if t.__name__ in sys.argv[2:] or (t is make_table and sys.argv[2] != "local")]
+        tests = [t for t in TESTS if t.__name__ in sys.argv[2:]]
+        if any(t in ON_CLUSTER for t in tests) and make_table not in tests:
+            tests.insert(0, make_table)
     FOLDER = tempfile.mkdtemp(prefix="fastdp-spark-test-")
     # Spark's processes are ended even where this one is interrupted.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done after {LIMIT} s"))
+    signal.alarm(LIMIT)
     try:
         failed = run(tests)
     finally:
