@@ -340,10 +340,7 @@ package actor Execution {
   }
 
   private nonisolated var plan: SCPlan {
-    let relation = SCRelation.with {
-      $0.common = .with { $0.planID = 0 }
-      $0.sql = .with { $0.query = sql }
-    }
+    let relation = SCRelation.with { $0.sql = .with { $0.query = sql } }
     return .with {
       switch kind {
       case .query: $0.root = relation

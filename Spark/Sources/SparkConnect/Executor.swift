@@ -143,19 +143,25 @@ package actor Executor {
     }
     let send = send
     let execution = Execution(
-      kind, sql, in: session, limits: surroundings.limits,
+      kind, Self.titled(sql, title), in: session, limits: surroundings.limits,
       onProgress: { send(Reply.progress($0).line(to: id)) },
       onNote: { send(Reply.note($0).line(to: id)) })
-    let task = Task { await self.finish(execution, session, title, id) }
+    let task = Task { await self.finish(execution, id) }
     running = (id, execution, task)
   }
 
-  private func finish(
-    _ execution: Execution, _ session: SparkSession, _ title: String?, _ id: Int64
-  ) async {
+  /// The statement with its title as a comment before it, where Spark's UI shows it.
+  private static func titled(_ sql: String, _ title: String?) -> String {
+    guard let title else { return sql }
+    let words = title.oneLine(limit: 60).filter {
+      $0.isLetter || $0.isNumber || " .,-()".contains($0)
+    }
+    return "/* \(words) */ \(sql)"
+  }
+
+  private func finish(_ execution: Execution, _ id: Int64) async {
     let result: Reply
     do throws(SparkError) {
-      if let title { try await session.set("spark.job.description", title) }
       result = .rows(try await execution.run())
     } catch {
       result = .error(error)

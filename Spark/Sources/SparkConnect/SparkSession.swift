@@ -146,18 +146,8 @@ package final class SparkSession: Sendable {
       "spark.connect.progress.reportInterval": "500ms",
     ]
     pairs.merge(values) { $1 }
-    try await setAll(pairs, silent: false)
-  }
-
-  /// Sets one value of the session's configuration.
-  func set(_ key: String, _ value: String) async throws(SparkError) {
-    try await setAll([key: value], silent: true)
-  }
-
-  private func setAll(_ pairs: [String: String], silent: Bool) async throws(SparkError) {
     let request = config { operation in
       operation.set = .with { set in
-        set.silent = silent
         set.pairs = pairs.sorted { $0.key < $1.key }.map { key, value in
           .with {
             $0.key = key

@@ -9,9 +9,9 @@ package struct Timing: Hashable, Sendable {
   /// For a server that does not answer to come back, during a statement.
   package var patience: Duration = .seconds(30)
   /// For a server to answer the first time.
-  package var greeting: Duration = .seconds(5)
+  package var greeting: Duration = .seconds(2)
   /// For each of the steps of leaving: interrupting, releasing.
-  package var farewell: Duration = .seconds(10)
+  package var farewell: Duration = .seconds(5)
 
   /// The defaults.
   package init() {}

@@ -32,7 +32,8 @@ import Testing
     let bytes = try fixture("types.arrow")
     for _ in 0..<3 { #expect(try rows.append(bytes, limit: 15)) }
     #expect(rows.values.count == 15)
-    #expect(rows.values[0..<5] == rows.values[10..<15])
+    // As texts, since NaN differs from itself.
+    #expect("\(rows.values[0..<5])" == "\(rows.values[10..<15])")
   }
 
   @Test func noRowBeyondTheLimit() throws {

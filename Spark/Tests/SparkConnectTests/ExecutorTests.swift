@@ -429,7 +429,7 @@ import Testing
   /// Nothing listens, or no such host: soon, and each with its line.
   @Test(arguments: [
     ("sc://127.0.0.1:1", "nothing listens"), ("sc://no-such-host.invalid", "no address"),
-    ("sc://127.0.0.1:1/;use_ssl=true", "nothing listens"), ("sc://[::1]:1", ""),
+    ("sc://127.0.0.1:1/;use_ssl=true", "nothing listens"), ("sc://[::1]:1", "[::1]:1"),
   ])
   func nobodyThere(remote: String, words: String) async throws {
     let client = Client(state: state)

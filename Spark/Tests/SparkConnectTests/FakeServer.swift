@@ -38,7 +38,8 @@ final class FakeServer: RegistrableRPCService {
       @Sendable @escaping (FakeServer, SCReattachExecuteRequest, Int, Send) async throws ->
       Void = { _, _, _, _ in throw FakeServer.fault("INVALID_HANDLE.OPERATION_NOT_FOUND", "HY000")
       },
-    onExecute: @Sendable @escaping (FakeServer, SCExecutePlanRequest, Int, Send) async throws ->
+    onExecute:
+      @Sendable @escaping (FakeServer, SCExecutePlanRequest, Int, Send) async throws ->
       Void
   ) {
     self.token = token
