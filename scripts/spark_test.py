@@ -49,7 +49,10 @@ def wait_until(condition, what, limit=30):
 class Client:
     """A running fastdp-spark."""
 
+    living = []
+
     def __init__(self, environment=None):
+        Client.living.append(self)
         self.state = os.path.join(FOLDER, "state")
         self.process = subprocess.Popen(
             [PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -113,6 +116,14 @@ class Client:
         self.process.stdin.close()
         return self.process.wait(limit)
 
+    def leave(self):
+        """Ends what a test has left running, the statement on the cluster too."""
+        try:
+            self.process.stdin.close()
+            self.process.wait(20)
+        except (OSError, ValueError, subprocess.SubprocessError):
+            self.kill()
+
     def kill(self):
         if self.process.poll() is None:
             self.process.kill()
@@ -161,8 +172,9 @@ class Cluster:
     def executors(self):
         """Process numbers of the executors: the children of the workers."""
         workers = {self.process("worker1"), self.process("worker2")}
-        table = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, text=True, stdout=subprocess.PIPE).stdout
-        return [int(p) for p, parent in map(str.split, table.splitlines()) if int(parent) in workers]
+        table = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], check=True, text=True, stdout=subprocess.PIPE).stdout
+        return [int(fields[0]) for fields in (line.split(None, 2) for line in table.splitlines())
+                if int(fields[1]) in workers and "CoarseGrainedExecutorBackend" in fields[2]]
 
     def idle(self):
         wait_until(lambda: not self.running_jobs(), "no job of the cluster is running")
@@ -334,7 +346,7 @@ def interrupted(end):
     client.connect(CLUSTER.remote)
     request = client.send(run={"sql": slow_write(out, 200), "kind": "command"})
     client.progress_of(request)
-    check(CLUSTER.running_jobs(), "no job runs")
+    wait_until(CLUSTER.running_jobs, "a job runs")
     end(client, request)
     CLUSTER.idle()
     check(not has_result(out), "a write that was ended looks done")
@@ -369,7 +381,7 @@ def client_killed():
         check(CLUSTER.running_jobs(), "the job has ended by itself: nothing is tested")
         state = os.path.join(client.state, "fastdp", "spark")
         files = os.listdir(state)
-        check(len(files) == 1, f"{files}")
+        check(len(files) == 1, f"state files: {files}")
         with open(os.path.join(state, files[0])) as file:
             check("sesame" not in file.read(), "the token is in the state file")
         check(os.stat(os.path.join(state, files[0])).st_mode & 0o777 == 0o600, "others may read the state file")
@@ -480,6 +492,11 @@ def run(tests):
         except (Failure, OSError, subprocess.SubprocessError, IndexError) as error:
             failed.append(test.__name__)
             print(f"✘ {test.__name__} ({time.monotonic() - began:.1f} s): {error}", flush=True)
+        for client in Client.living:
+            client.leave()
+        Client.living.clear()
+        # What a test that failed has left would be taken for the next one's.
+        shutil.rmtree(f"{FOLDER}/state", ignore_errors=True)
     return failed
 
 

@@ -93,7 +93,8 @@ package enum Classification {
           || $0.isOf(
             "FileAlreadyExistsException", "AccessControlException", "AccessDeniedException")
           || $0.says(
-            "Mkdirs failed", "Unable to create", "Permission denied", "Read-only file system")
+            "Mkdirs failed", "Unable to create", "non-empty directory", "Permission denied",
+            "Read-only file system")
       }),
     Rule(
       status: .inputOutput, remedy: "make room where the server writes, and run it again",

@@ -41,6 +41,7 @@ import Testing
       "org.apache.hadoop.security.AccessControlException: Permission denied: user=a, access=WRITE",
       73
     ),
+    ("cannot create table with location to a non-empty directory file:/x", 73),
     ("java.io.IOException: No space left on device", 74),
     ("java.io.FileNotFoundException: /gone", 66),
     ("Job aborted due to stage failure: ExecutorLostFailure (executor 3 exited)", 69),
