@@ -88,7 +88,7 @@ let package = Package(
         name: "CTestSupport", path: "Tests/CTestSupport",
         cSettings: [.treatAllWarnings(as: .error)]),
       .target(
-        name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+        name: "TestSupport", dependencies: ["CTestSupport", "DPCollectives"], path: "Tests/TestSupport",
         swiftSettings: settings),
       .target(
         name: "FastDP",

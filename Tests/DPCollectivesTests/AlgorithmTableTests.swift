@@ -1,4 +1,5 @@
 import DPCollectives
+import TestSupport
 import Testing
 
 /// Which algorithm is used for which length.

@@ -1,4 +1,5 @@
 import DPCollectives
+import TestSupport
 import Testing
 
 /// Whole operations over every transport: what runs is what was proved.
@@ -11,7 +12,7 @@ struct CommunicatorTests {
   func bitsAreThoseThatWereProved(link: TestLink, ranks: Int) throws {
     let group = try link.group(ranks)
     let algorithms = AllReduceAlgorithm.allCases.filter {
-      link == .sharedMemory || $0.sendsMessages
+      link == .shm || $0.sendsMessages
     }
     let inputs = CommunicatorTests.counts.map { count in
       var random = Inputs(seed: UInt64(ranks * 1000 + count))
@@ -238,7 +239,7 @@ struct CommunicatorTests {
   /// Ranks whose vectors lie in shared memory sum with ranks whose vectors do not.
   @Test(arguments: [2, 3], [300_001, 700_001])
   func vectorsInsideAndOutsideSumTogether(ranks: Int, count: Int) throws {
-    let group = try TestLink.sharedMemory.group(ranks, vectorBytes: 4 * count)
+    let group = try TestLink.shm.group(ranks, vectorBytes: 4 * count)
     let agree = try RankThreads.run(ranks) { rank in
       let communicator = try group.communicator(rank)
       let terms = (0..<count).map { Float($0 % 1000 + rank) }
@@ -263,7 +264,7 @@ struct CommunicatorTests {
   @Test(arguments: [2, 3, 5])
   func longVectorsSumDirectly(ranks: Int) throws {
     let count = 700_001
-    let group = try TestLink.sharedMemory.group(ranks, vectorBytes: 4 * count)
+    let group = try TestLink.shm.group(ranks, vectorBytes: 4 * count)
     let agree = try RankThreads.run(ranks) { rank in
       let communicator = try group.communicator(rank)
       var outside = (0..<count).map { Float($0 % 1000 + rank) }

@@ -46,7 +46,7 @@ struct FaultTests {
       defer { ends.signal() }
       var vector: [Float] = [1]
       var span = vector.mutableSpan
-      try communicator.allReduce(&span, by: link == .sharedMemory ? .direct : .naive)
+      try communicator.allReduce(&span, by: link == .shm ? .direct : .naive)
     }
     #expect(clock.now - start < .seconds(20))
     for rank in 0..<2 {
@@ -147,7 +147,7 @@ struct FaultTests {
   /// A rank that has left the group is named, whether it is waited for in memory or by messages.
   @Test(arguments: [AllReduceAlgorithm.direct, .naive])
   func rankThatLeftIsNamed(algorithm: AllReduceAlgorithm) throws {
-    let group = try TestLink.sharedMemory.group(2, timeout: .seconds(120))
+    let group = try TestLink.shm.group(2, timeout: .seconds(120))
     _ = try group.communicator(1)
     let communicator = try group.communicator(0)
     let error = FaultTests.failure(of: communicator, by: algorithm)
@@ -206,7 +206,7 @@ struct FaultTests {
   /// Direct sums notice other lengths too, short and long.
   @Test(arguments: [64, 5000])
   func directSumsNoticeOtherLengths(count: Int) throws {
-    let group = try TestLink.sharedMemory.group(2, timeout: .seconds(4))
+    let group = try TestLink.shm.group(2, timeout: .seconds(4))
     let results = RankThreads.results(2) { rank in
       let communicator = try group.communicator(rank)
       var vector = [Float](repeating: 1, count: count + rank)

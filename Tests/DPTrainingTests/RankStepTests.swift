@@ -6,6 +6,7 @@ import DPMechanisms
 import DPModels
 import DPTraining
 import Foundation
+import TestSupport
 import Testing
 
 /// Steps that ranks take together: one sample, one sum, noise once, the same parameters everywhere.

@@ -1,4 +1,4 @@
-import DPCollectives
+package import DPCollectives
 import Foundation
 
 #if canImport(Glibc)
@@ -6,7 +6,7 @@ import Glibc
 #endif
 
 /// Runs ranks as threads of this process.
-enum RankThreads {
+package enum RankThreads {
   /// What threads leave behind, behind a lock.
   private final class Box<Value>: @unchecked Sendable {
     // Sendable: every access holds the lock.
@@ -21,7 +21,12 @@ enum RankThreads {
   }
 
   /// Runs a body for every rank, each in a thread of its own, and waits for all.
-  static func results<Value: Sendable>(
+  ///
+  /// - Parameters:
+  ///   - ranks: How many.
+  ///   - body: Takes a rank.
+  /// - Returns: What it came to, for each rank.
+  package static func results<Value: Sendable>(
     _ ranks: Int, _ body: @escaping @Sendable (Int) throws -> Value
   ) -> [Result<Value, any Error>] {
     let box = Box<Value>()
@@ -39,12 +44,22 @@ enum RankThreads {
   }
 
   /// Sends bytes on a socket, past every transport.
-  static func write(_ bytes: [UInt8], to socket: Int32) {
+  ///
+  /// - Parameters:
+  ///   - bytes: What to send.
+  ///   - socket: Where.
+  package static func write(_ bytes: [UInt8], to socket: Int32) {
     FileHandle(fileDescriptor: socket).write(Data(bytes))
   }
 
-  /// The results of all ranks, or the first error.
-  static func run<Value: Sendable>(
+  /// The results of all ranks.
+  ///
+  /// - Parameters:
+  ///   - ranks: How many.
+  ///   - body: Takes a rank.
+  /// - Returns: What it came to, for each rank.
+  /// - Throws: The first rank's error that has one.
+  package static func run<Value: Sendable>(
     _ ranks: Int, _ body: @escaping @Sendable (Int) throws -> Value
   ) throws -> [Value] {
     try results(ranks, body).map { try $0.get() }
@@ -52,41 +67,64 @@ enum RankThreads {
 }
 
 /// Something that threads wait for.
-struct Latch: Sendable {
+package struct Latch: Sendable {
   private let semaphore = DispatchSemaphore(value: 0)
 
+  /// Nothing has happened yet.
+  package init() {}
+
   /// Says that it has happened once more.
-  func signal() { semaphore.signal() }
+  package func signal() { semaphore.signal() }
 
   /// Waits until it has happened so often.
-  func wait(for count: Int) { for _ in 0..<count { semaphore.wait() } }
+  ///
+  /// - Parameter count: How often.
+  package func wait(for count: Int) { for _ in 0..<count { semaphore.wait() } }
 }
 
 /// Ranks that can talk: what a test names a transport by.
-enum TestLink: String, CaseIterable, CustomStringConvertible {
+package enum TestLink: String, CaseIterable, CustomStringConvertible {
   /// Memory of this process.
   case memory
   /// A memory file.
-  case sharedMemory
+  case shm
   /// Connections on the loopback interface.
   case tcp
   /// Memory between pairs of ranks, connections between the pairs.
   case pairs
 
-  var description: String { rawValue }
+  /// The name.
+  package var description: String { rawValue }
+
+  /// The algorithms that such ranks can use.
+  package var algorithms: [AllReduceAlgorithm] {
+    AllReduceAlgorithm.allCases.filter { $0.sendsMessages || self == .shm }
+  }
 
   /// The host of each rank; nil where each is alone on its host.
-  func hosts(_ ranks: Int) -> [Int]? {
+  ///
+  /// - Parameter ranks: How many ranks there are.
+  /// - Returns: A number for each.
+  package func hosts(_ ranks: Int) -> [Int]? {
     switch self {
     case .memory, .tcp: nil
-    case .sharedMemory: Array(repeating: 0, count: ranks)
+    case .shm: Array(repeating: 0, count: ranks)
     case .pairs: (0..<ranks).map { $0 / 2 }
     }
   }
 
   /// A group of ranks; small rings, so that messages come in pieces.
-  func group(
-    _ ranks: Int, ringBytes: Int = 1 << 9, vectorBytes: Int = 0, hosts: [Int]? = nil,
+  ///
+  /// - Parameters:
+  ///   - ranks: How many.
+  ///   - ringBytes: Bytes of a ring between two ranks, in memory.
+  ///   - vectorBytes: Bytes that each rank may reserve in shared memory.
+  ///   - hosts: The host of each rank, where ranks are to believe in several.
+  ///   - timeout: How long they wait for each other.
+  /// - Returns: The group.
+  /// - Throws: ``CollectiveError``.
+  package func group(
+    _ ranks: Int, ringBytes: Int = 1 << 9, vectorBytes: Int = 1 << 20, hosts: [Int]? = nil,
     timeout: Duration = .seconds(60)
   ) throws -> TestGroup {
     let layout = RegionLayout(ranks: ranks, vectorBytes: vectorBytes, ringBytes: ringBytes)
@@ -97,7 +135,7 @@ enum TestLink: String, CaseIterable, CustomStringConvertible {
         Communicator(
           RegionTransport(region, layout, rank: rank), hosts: hosts, timeout: timeout)
       }
-    case .sharedMemory:
+    case .shm:
       let region = try SharedRegion.memoryFile(byteCount: layout.byteCount)
       return TestGroup { rank in
         Communicator(region, layout, rank: rank, timeout: timeout)
@@ -117,15 +155,29 @@ enum TestLink: String, CaseIterable, CustomStringConvertible {
 }
 
 /// Makes the communicators of a group, each in its rank's thread.
-struct TestGroup: Sendable {
-  let communicator: @Sendable (Int) throws -> Communicator
+package struct TestGroup: Sendable {
+  /// Makes a rank's communicator.
+  package let communicator: @Sendable (Int) throws -> Communicator
 
-  init(_ communicator: @escaping @Sendable (Int) throws -> Communicator) {
+  fileprivate init(_ communicator: @escaping @Sendable (Int) throws -> Communicator) {
     self.communicator = communicator
   }
 
+  /// Makes a rank's communicator.
+  ///
+  /// - Parameter rank: The rank.
+  /// - Returns: Its communicator, once.
+  /// - Throws: ``CollectiveError``.
+  package func callAsFunction(_ rank: Int) throws -> Communicator { try communicator(rank) }
+
   /// Ranks on several hosts, all of them here: memory within hosts, connections between them.
-  init(hosts: [Int], ringBytes: Int = 1 << 9, timeout: Duration = .seconds(60)) throws {
+  ///
+  /// - Parameters:
+  ///   - hosts: The host of each rank.
+  ///   - ringBytes: Bytes of a ring between two ranks, in memory.
+  ///   - timeout: How long they wait for each other.
+  /// - Throws: ``CollectiveError``.
+  package init(hosts: [Int], ringBytes: Int = 1 << 9, timeout: Duration = .seconds(60)) throws {
     let mesh = try SocketMesh.loopback(ranks: hosts.count)
     let layouts = Dictionary(grouping: hosts, by: { $0 }).mapValues {
       RegionLayout(ranks: $0.count, ringBytes: ringBytes)
