@@ -26,8 +26,13 @@ public final class Dataset: Sendable {
   public let test: Examples
   /// Which part of a dataset this is, or nil for the whole.
   public let shard: DatasetShard?
-  private let reader: SafetensorsReader
+  /// Which rows of a dataset that is shared with other processes these are; nil for the whole.
+  package let held: HeldRows?
+  /// The bytes of the file, or of what would be one; nil for rows of several.
+  private let reader: SafetensorsReader?
 
+  /// n: the training slots of the whole dataset, also where only some of them are here.
+  public var trainRows: Int { held?.trainRows ?? shard?.trainRows ?? train.count }
   /// How many features a row has.
   public var features: Int { train.features }
   /// The features' names, in order.
@@ -45,7 +50,7 @@ public final class Dataset: Sendable {
       throw DataError(
         .malformedDataset,
         "holds shard \(shard.index + 1) of \(shard.count) only, and what it says of n is about all of"
-          + " them; prepare without shards, or give the shards to as many ranks",
+          + " them; name all shards, or train on several ranks that have them ('fastdp launch')",
         at: .init(file: path))
     }
   }
@@ -90,14 +95,24 @@ public final class Dataset: Sendable {
   ///   - bytes: The whole file.
   ///   - name: What error messages call it.
   /// - Throws: ``DataError`` `malformedDataset`.
-  package init(_ bytes: MappedBytes, name: String) throws {
-    let parts = try DatasetFormat.read(bytes, name: name)
+  package convenience init(_ bytes: MappedBytes, name: String) throws {
+    self.init(try DatasetFormat.read(bytes, name: name))
+  }
+
+  /// Takes what was read and checked.
+  ///
+  /// - Parameters:
+  ///   - parts: All rows of a file, or rows of several.
+  ///   - held: Which rows these are of a dataset that processes share.
+  ///   - isOneFile: Whether the rows are all those of the file.
+  init(_ parts: DatasetFormat.Parts, held: HeldRows? = nil, isOneFile: Bool = true) {
+    self.held = held
     schema = parts.schema
     provenance = parts.provenance
     train = parts.train
     test = parts.test
     shard = parts.shard
-    reader = parts.reader
+    reader = isOneFile ? parts.reader : nil
   }
 
   /// Writes the dataset to a file that only its owner can read.
@@ -105,21 +120,29 @@ public final class Dataset: Sendable {
   /// - Parameters:
   ///   - path: The file to make.
   ///   - overwrite: Whether an existing file may be replaced.
-  /// - Throws: ``FileError``; nothing is left behind then.
+  /// - Throws: ``FileError``; nothing is left behind then. ``DataError`` `invalidOption` for rows that
+  ///   were put together from shards.
   /// - Complexity: O(bytes).
   public func write(to path: String, overwrite: Bool = false) throws {
+    guard let reader else {
+      throw DataError(.invalidOption, "rows of shards cannot be written; prepare without shards")
+    }
     var file = try AtomicFile(path: path, overwrite: overwrite)
     // SAFETY: `reader` keeps the bytes through the call.
     unsafe try file.write(reader.bytes.buffer)
     try file.commit()
   }
 
-  /// A hash of all the tensors' bytes: xxHash64, seed 0, over the file from the end of its header.
+  /// A hash of all rows: xxHash64 of blocks of 4,096 training slots, each seeded by its place, and of
+  /// each test row, added up.
   ///
-  /// - Returns: The same for the same rows under the same schema, on any machine.
+  /// - Returns: The same for the same rows under the same schema, on any machine, in one file or in
+  ///   shards; a shard's own hash is its part of the sum. Where some rows are here of a dataset that
+  ///   processes share, the hash of the whole.
   /// - Complexity: O(bytes), each time.
   public func contentHash() -> UInt64 {
-    // SAFETY: `reader` keeps the bytes through the call and has checked the range.
-    unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: reader.bytes.buffer[reader.dataRange]))
+    held?.contentHash
+      ?? ContentHash.train(train.table, firstRow: shard?.firstRow ?? 0)
+      &+ ContentHash.test(test.table)
   }
 }

@@ -8,12 +8,12 @@ enum DatasetFormat {
   static let version = "1"
 
   /// A dataset, checked.
-  struct Parts {
+  struct Parts: Sendable {
     let schema: Schema
     let provenance: Provenance
-    let train: Examples
-    let test: Examples
-    let shard: DatasetShard?
+    var train: Examples
+    var test: Examples
+    var shard: DatasetShard?
     let reader: SafetensorsReader
   }
 
@@ -75,13 +75,26 @@ enum DatasetFormat {
   }
 
   /// Reads and checks a dataset file.
-  static func read(_ bytes: MappedBytes, name: String) throws(DataError) -> Parts {
+  ///
+  /// - Parameters:
+  ///   - bytes: The whole file.
+  ///   - name: What error messages call it.
+  ///   - checksLabels: Whether every label is looked at; where not, ``checkLabels(_:_:name:)`` comes
+  ///     before they are used.
+  /// - Returns: What the file holds.
+  /// - Throws: ``DataError`` `malformedDataset`.
+  static func read(
+    _ bytes: MappedBytes, name: String, checksLabels: Bool = true
+  ) throws(DataError) -> Parts {
     let check = Check(name: name)
     let reader = try check.reader(bytes)
     let schema = try check.schema(reader)
     let provenance = try check.provenance(reader, schema)
     let train = try check.examples("train", in: reader, schema)
     let test = try check.examples("test", in: reader, schema)
+    if checksLabels {
+      for split in [train, test] { try checkLabels(split, schema, name: name) }
+    }
     let shard = try check.shard(reader, provenance, train.count)
     guard shard != nil || provenance.trainRows == train.count else {
       throw check.error("its provenance has another number of training rows than its tensors")
@@ -89,6 +102,26 @@ enum DatasetFormat {
     return Parts(
       schema: schema, provenance: provenance, train: train, test: test, shard: shard,
       reader: reader)
+  }
+
+  /// Every label must be a class of the schema, in range, or the mark, which a later loop relies
+  /// on for its indices.
+  static func checkLabels(
+    _ examples: Examples, _ schema: Schema, name: String
+  ) throws(DataError) {
+    let largest: Float =
+      switch schema.labelKind {
+      case .binary: 1
+      case .categorical(let classes): Float(classes - 1)
+      case .numeric: 1
+      }
+    let least: Float = if case .numeric = schema.labelKind { -1 } else { 0 }
+    let isValid = (0..<examples.count).allSatisfy { row in
+      examples.label(of: row).map { $0 >= least && $0 <= largest } ?? true
+    }
+    guard isValid else {
+      throw Check(name: name).error("has labels that its schema does not allow")
+    }
   }
 
   /// The steps of reading, with the name that their errors carry.
@@ -165,12 +198,10 @@ enum DatasetFormat {
       }
       guard y.shape[0] <= 1 << 32 else { throw error("has more than 2^32 rows") }
       guard reader.tensors.count == 4 else { throw error("has tensors that are not its own") }
-      let examples = unsafe Examples(
+      return unsafe Examples(
         table: ExampleTable(
           features: features(x, reader), labels: labels(y, reader), count: y.shape[0],
           width: schema.features, owner: reader.bytes))
-      try checkLabels(examples, schema)
-      return examples
     }
 
     private func tensor(
@@ -215,22 +246,6 @@ enum DatasetFormat {
         preconditionFailure("a checked file has bytes")
       }
       return unsafe start + tensor.range.lowerBound
-    }
-
-    /// Every label must be a class of the schema, in range, or the mark, which a later loop relies
-    /// on for its indices.
-    private func checkLabels(_ examples: Examples, _ schema: Schema) throws(DataError) {
-      let largest: Float =
-        switch schema.labelKind {
-        case .binary: 1
-        case .categorical(let classes): Float(classes - 1)
-        case .numeric: 1
-        }
-      let least: Float = if case .numeric = schema.labelKind { -1 } else { 0 }
-      let isValid = (0..<examples.count).allSatisfy { row in
-        examples.label(of: row).map { $0 >= least && $0 <= largest } ?? true
-      }
-      guard isValid else { throw error("has labels that its schema does not allow") }
     }
   }
 }
