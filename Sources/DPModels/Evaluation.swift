@@ -35,19 +35,55 @@ extension DenseArchitecture {
   package func evaluate(
     _ table: ExampleTable, parameters: [Float], labelScale: Double = 1
   ) -> Evaluation {
+    evaluation(of: outcomes(table, parameters: parameters), labelScale: labelScale)
+  }
+
+  /// What ``outcomes(_:parameters:)`` holds of each example: its label, its loss, its logits.
+  package var outcomeLength: Int { 2 + head.outputs }
+
+  /// Applies a network to a table, for ``evaluation(of:labelScale:)``.
+  ///
+  /// - Parameters:
+  ///   - table: The examples; rows that hold none are left out.
+  ///   - parameters: d numbers.
+  /// - Returns: ``outcomeLength`` numbers for each example, in order. Those of several tables, one after
+  ///   another, are those of all their rows.
+  /// - Complexity: O(rows × parameters).
+  package func outcomes(_ table: ExampleTable, parameters: [Float]) -> [Float] {
     let pass = TilePass(self)
-    var outcomes = Outcomes(head: head)
+    var outcomes: [Float] = []
+    outcomes.reserveCapacity(table.count * outcomeLength)
     var first = 0
     while first < table.count {
       let rows = (first..<min(first + TilePass.tileExamples, table.count)).map { UInt32($0) }
       pass.forward(rows.span, of: table, parameters.span)
       for index in rows.indices where !pass.label(of: index).isNaN {
-        outcomes.add(
-          logits: pass.logits(of: index), label: pass.label(of: index), loss: pass.loss(of: index))
+        outcomes.append(pass.label(of: index))
+        outcomes.append(pass.loss(of: index))
+        outcomes += pass.logits(of: index)
       }
       first += rows.count
     }
-    return outcomes.evaluation(labelScale: labelScale)
+    return outcomes
+  }
+
+  /// The metrics of examples that a network was applied to.
+  ///
+  /// - Parameters:
+  ///   - outcomes: As ``outcomes(_:parameters:)`` gives them.
+  ///   - labelScale: What errors of a regression are multiplied by, from encoded to label units.
+  /// - Returns: The metrics of the head; none of them where there is no example.
+  /// - Complexity: O(examples log examples), for the ROC curve.
+  package func evaluation(of outcomes: [Float], labelScale: Double = 1) -> Evaluation {
+    precondition(
+      outcomes.count % outcomeLength == 0, "\(outcomes.count) numbers, \(outcomeLength) each")
+    var seen = Outcomes(head: head)
+    for first in stride(from: 0, to: outcomes.count, by: outcomeLength) {
+      seen.add(
+        logits: Array(outcomes[first + 2..<first + outcomeLength]), label: outcomes[first],
+        loss: outcomes[first + 1])
+    }
+    return seen.evaluation(labelScale: labelScale)
   }
 
   /// Applies a network to one vector of features.

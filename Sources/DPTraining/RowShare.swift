@@ -1,3 +1,4 @@
+package import DPData
 internal import DPMechanisms
 
 /// The rows of the training split that one rank draws from and works on.
@@ -33,6 +34,15 @@ package struct RowShare: Hashable, Sendable {
       rank == ranks ? total : min(total, (total * rank / ranks + unit / 2) / unit * unit)
     }
     self.init(start(rank)..<start(rank + 1), of: total)
+  }
+
+  /// A rank's part of a dataset: what it holds of one that is spread over shards, else its part of all.
+  package init(of dataset: Dataset, rank: Int, ranks: Int) {
+    if let held = dataset.held {
+      self.init(held.train, of: held.trainRows)
+    } else {
+      self.init(of: dataset.train.count, rank: rank, ranks: ranks)
+    }
   }
 
   /// All rows: the share of a rank that is alone.

@@ -25,6 +25,8 @@ public struct Trainer {
   private let ledger: (any PrivacyLedger)?
   private let ranks: TrainingRanks?
   private let share: RowShare
+  /// The rows of the share.
+  private let own: ExampleTable
   private let planDigest: String
   /// A hash of the encoded rows: another table cannot take their place by mistake.
   private let contentHash: String
@@ -43,11 +45,17 @@ public struct Trainer {
     _ plan: TrainingPlan, dataset: Dataset, accountant: some PrivacyAccountant,
     ledger: (any PrivacyLedger)? = nil, ranks: TrainingRanks? = nil
   ) throws {
-    guard plan.data.examples == dataset.train.count, plan.features == dataset.features,
+    guard plan.data.examples == dataset.trainRows, plan.features == dataset.features,
       plan.data.schemaHash == String(dataset.schema.stableHash, radix: 16),
       plan.data.unit == dataset.schema.unitFacts
     else {
       throw TrainingError(.changedPlan, "the plan was made for other data; make a plan anew")
+    }
+    guard dataset.shard == nil, dataset.held == nil || ranks != nil else {
+      throw TrainingError(
+        .invalidOption,
+        "the data are some rows of a dataset only; open all of its shards, or train on ranks that have "
+          + "them")
     }
     try PlanRules.check(plan, accountant: accountant)
     self.plan = plan
@@ -55,7 +63,9 @@ public struct Trainer {
     self.accountant = accountant
     self.ledger = ledger
     self.ranks = ranks
-    share = RowShare(of: dataset.train.count, rank: ranks?.rank ?? 0, ranks: ranks?.count ?? 1)
+    share = RowShare(of: dataset, rank: ranks?.rank ?? 0, ranks: ranks?.count ?? 1)
+    let train = dataset.train.table
+    own = dataset.held == nil ? train.rows(share.rows) : train
     planDigest = try Trainer.digest(of: plan)
     contentHash = String(dataset.contentHash(), radix: 16)
   }
@@ -297,8 +307,8 @@ public struct Trainer {
   private func facts(of ranks: TrainingRanks) -> [String: String] {
     var facts = plan.settings
     facts["version"] = Version.current
-    facts["plan"] = planDigest
-    facts["content"] = contentHash
+    facts["a plan with the hash"] = planDigest
+    facts["rows with the hash"] = contentHash
     facts["algorithms"] = ranks.communicator.algorithms.description
     facts["transport"] = ranks.transport
     if plan.numerics == .fast { facts["instruction set"] = TileKernels.fastest().name }
@@ -320,10 +330,10 @@ public struct Trainer {
     _ opening: Opening, _ books: Books?, _ control: TrainingControl, key: some RunKey
   ) throws -> TrainingOutcome {
     var generator = StreamGenerator(key, domain: .initialisation)
-    let own = try books?.checkpoint?.state ?? ModelState(start: plan, using: &generator)
+    let state = try books?.checkpoint?.state ?? ModelState(start: plan, using: &generator)
     let engine = try StepEngine(
-      plan, table: dataset.train.table.rows(share.rows), key: key,
-      start: try ranks?.share(own) ?? own, threads: control.threads, share: share,
+      plan, table: own, key: key,
+      start: try ranks?.share(state) ?? state, threads: control.threads, share: share,
       communicator: ranks?.communicator)
     let charges = books?.charges.map { [$0 as any PrivacyLedger] } ?? []
     let shared = books == nil ? nil : ledger
@@ -368,14 +378,8 @@ public struct Trainer {
     let statement = try Statement(
       plan, chargedSteps: books?.charges?.charged ?? loop.step, accountant: accountant,
       isExposed: books?.record.isExposed ?? ranks?.isExposed ?? false)
-    var evaluation: Evaluation?
-    if ended, let books {
-      let model = Model(
-        architecture: try plan.architecture(), parameters: state.parameters,
-        schemaText: dataset.schema.canonicalJSON)
-      try write(model, statement, to: books.directory)
-      evaluation = try dataset.evaluate(model)
-    }
+    if ended, let books { try write(model(state.parameters), statement, to: books.directory) }
+    let evaluation = ended ? try evaluate(state.parameters) : nil
     let outcome = TrainingOutcome(
       plan: plan, statement: statement, interrupted: !ended, stepsTaken: state.optimizerSteps,
       trainExamples: ranks == nil ? keptRows : endings.reduce(0) { $0 + $1.keptRows },
@@ -390,6 +394,20 @@ public struct Trainer {
     return outcome
   }
 
+  private func model(_ parameters: [Float]) throws -> Model {
+    Model(
+      architecture: try plan.architecture(), parameters: parameters,
+      schemaText: dataset.schema.canonicalJSON)
+  }
+
+  /// The metrics of all test rows, where this process has the run's folder; nil elsewhere.
+  private func evaluate(_ parameters: [Float]) throws -> Evaluation? {
+    if let ranks, dataset.held != nil {
+      return try ranks.evaluate(parameters, of: plan.architecture(), on: dataset)
+    }
+    return ranks?.leads ?? true ? try dataset.evaluate(model(parameters)) : nil
+  }
+
   private func write(
     _ model: Model, _ statement: Statement, to directory: RunDirectory
   ) throws {
@@ -400,7 +418,6 @@ public struct Trainer {
 
   /// The outcome of a run that was complete before this process came.
   private func finishedOutcome(_ books: Books?) throws -> TrainingOutcome {
-    let model = try books.map { try Model(contentsOf: $0.directory.model) }
     let charged = try fromLeader {
       books?.directory.removeCheckpoints()
       return books?.charges?.charged ?? books?.record.chargedSteps ?? plan.steps
@@ -408,12 +425,14 @@ public struct Trainer {
     let statement = try Statement(
       plan, chargedSteps: charged, accountant: accountant,
       isExposed: books?.record.isExposed ?? ranks?.isExposed ?? false)
+    let none = [Float](repeating: 0, count: try plan.architecture().parameterCount)
+    let parameters = try books.map { try Model(contentsOf: $0.directory.model).parameters } ?? none
     return TrainingOutcome(
       plan: plan, statement: statement,
       interrupted: false, stepsTaken: books?.record.stepsTaken ?? plan.steps,
       trainExamples: try ranks?.gather(keptRows).reduce(0, +) ?? keptRows,
-      evaluation: try model.map { try dataset.evaluate($0) }, seconds: 0, examplesDrawn: 0,
-      ranks: [])
+      evaluation: try evaluate(ranks?.share(parameters) ?? parameters), seconds: 0,
+      examplesDrawn: 0, ranks: [])
   }
 
   private func fromLeader<Value: Codable>(_ work: () throws -> Value) throws -> Value {
@@ -423,8 +442,7 @@ public struct Trainer {
 
   /// Rows of this rank's share that hold an example.
   private var keptRows: Int {
-    let table = dataset.train.table.rows(share.rows)
-    return (0..<table.count).count { !table.label(of: $0).isNaN }
+    (0..<own.count).count { !own.label(of: $0).isNaN }
   }
 
   // MARK: - What ranks report

@@ -122,7 +122,7 @@ public struct TrainingPlan: Hashable, Sendable, Codable {
   public init(
     _ options: TrainingOptions, dataset: Dataset, accountant: some PrivacyAccountant
   ) throws {
-    let n = dataset.train.count
+    let n = dataset.trainRows
     data = DataFacts(
       source: dataset.provenance.source, examples: n, splitKey: dataset.provenance.splitKey,
       testFraction: dataset.provenance.testFraction,

@@ -152,11 +152,17 @@ public final class TrainingRanks {
       parameters: parameters, optimizerSteps: Int(steps[0]), optimizerState: remembered)
   }
 
-  private func share(_ vector: [Float]) throws(CollectiveError) -> [Float] {
+  /// Gives every rank a vector of rank 0's, of the same length on all.
+  func share(_ vector: [Float]) throws(CollectiveError) -> [Float] {
     var vector = vector
-    var span = vector.mutableSpan
-    try communicator.broadcast(&span, from: 0)
+    try broadcast(&vector, from: 0)
     return vector
+  }
+
+  /// Gives every rank a vector that one has, of the same length on all.
+  func broadcast(_ vector: inout [Float], from root: Int) throws(CollectiveError) {
+    var span = vector.mutableSpan
+    try communicator.broadcast(&span, from: root)
   }
 
   // MARK: What ranks agree on
@@ -168,7 +174,11 @@ public final class TrainingRanks {
   func agree(on facts: [String: String]) throws {
     let all = try gather(facts)
     for (rank, others) in all.enumerated() where others != all[0] {
-      let fact = Set(others.keys).union(all[0].keys).sorted().first { others[$0] != all[0][$0] }
+      // Hashes say that something differs, other facts what.
+      let names = Set(others.keys).union(all[0].keys).sorted {
+        ($0.hasSuffix("hash") ? 1 : 0, $0) < ($1.hasSuffix("hash") ? 1 : 0, $1)
+      }
+      let fact = names.first { others[$0] != all[0][$0] }
       guard let fact else { continue }
       throw TrainingError(
         .ranksDiffer,

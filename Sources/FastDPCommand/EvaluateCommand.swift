@@ -12,14 +12,15 @@ struct EvaluateCommand: ParsableCommand {
 
       Examples:
         fastdp evaluate run people.safetensors
+        fastdp evaluate run 'people-*-of-00004.safetensors'
         fastdp evaluate run people.csv --schema people.yaml --split-key 3 --json
       """)
 
   @Argument(help: ArgumentHelp("The folder of a finished run.", valueName: "run"))
   var folder: String
 
-  @Argument(help: "A dataset file, or a table with --schema.")
-  var data: String
+  @Argument(help: "A dataset file, all its shards, or tables with --schema.")
+  var data: [String]
 
   @OptionGroup var table: TableOptions
   @OptionGroup var output: OutputOptions
@@ -31,7 +32,8 @@ struct EvaluateCommand: ParsableCommand {
     guard result.examples > 0 else {
       throw CommandError(
         status: ExitStatus.badData,
-        message: "\(data): the test split has no examples; prepare with a larger --test-fraction")
+        message: "\(data[0]): the test split has no examples; prepare with a larger --test-fraction"
+      )
     }
     output.json
       ? Console.print(EvaluateCommand.json(result)) : Console.print(EvaluateCommand.rows(result))

@@ -36,14 +36,17 @@ struct TableOptions: ParsableArguments {
     return options
   }
 
-  /// Opens data: a dataset file, or a table that is prepared in memory.
+  /// Opens data: a dataset file, shards of one, or tables that are prepared in memory.
   ///
   /// - Parameters:
-  ///   - data: A dataset file, or a table where a schema is given.
+  ///   - data: A dataset file, shards or a name of theirs; tables where a schema is given.
   ///   - model: The schema of a model; a table's schema that asks for estimates gets its values.
-  /// - Returns: The data.
+  ///   - ranks: The ranks that train together; nil for a process that is alone.
+  /// - Returns: The data; of shards, this rank's part.
   /// - Throws: ``CommandError`` when options for tables come with a dataset file.
-  func open(_ data: String, like model: Schema? = nil) throws -> Dataset {
+  func open(
+    _ data: [String], like model: Schema? = nil, ranks: TrainingRanks? = nil
+  ) throws -> Dataset {
     if schema == nil {
       let given = [
         ("delimiter", delimiter != nil), ("test-fraction", testFraction != nil),
@@ -52,16 +55,16 @@ struct TableOptions: ParsableArguments {
       ]
       if let option = given.first(where: \.1) {
         throw CommandError.usage(
-          "--\(option.0) is for tables; \(data) was read and split by prepare; leave it out, or "
+          "--\(option.0) is for tables; \(data[0]) was read and split by prepare; leave it out, or "
             + "give a table and its --schema")
       }
-    } else if Dataset.isFile(data) {
+    } else if let file = data.first(where: Dataset.isFile) {
       throw CommandError.usage(
-        "\(data) is a dataset file, which has its schema; leave out --schema")
+        "\(file) is a dataset file, which has its schema; leave out --schema")
     }
     let schema = try loadSchema().map { schema in model.map(schema.resolved) ?? schema }
     return try Dataset.open(
-      data, schema: schema, options: prepareOptions, onMessage: Console.message)
+      data, schema: schema, options: prepareOptions, ranks: ranks, onMessage: Console.message)
   }
 
   /// The schema, where a file is named.

@@ -22,7 +22,9 @@ struct TrainCommand: ParsableCommand {
 
       Several ranks can train one model together: each does its part of every step. RUN is rank 0's. \
       ε, the statement and the batch size stay the same: 'fastdp launch --ranks 2 -- train \
-      ...', see its --help and docs/ranks.md.
+      ...', see its --help and docs/ranks.md. They divide the rows of one file that all of them read, \
+      or each has shards of its own ('prepare --shards'): DATA is then all shards, their common name, or \
+      one with {rank} in it.
 
       Examples:
         fastdp train people.safetensors --out run
@@ -32,10 +34,16 @@ struct TrainCommand: ParsableCommand {
         fastdp train d.safetensors --out run --resume
         fastdp train d.safetensors --out run --ledger budgets
         fastdp train d.safetensors --out baseline --non-private
+        fastdp launch --ranks 4 -- train 'd-*-of-00008.safetensors' --out run
+        mpirun -n 4 fastdp train '/local/d-{rank}-of-00004.safetensors' --out run
       """)
 
-  @Argument(help: "A dataset file, or a table with --schema. (default: 'path' in --config)")
-  var data: String?
+  @Argument(
+    help: """
+      A dataset file, its shards, or tables with --schema; '{rank}' stands for the rank's number. \
+      (default: 'path' in --config)
+      """)
+  var data: [String] = []
 
   @Option(help: "The run's folder: new or empty.")
   var out: String?
@@ -109,11 +117,12 @@ struct TrainCommand: ParsableCommand {
     let leads = ranks?.leads ?? true
     let config = try config.map { try TrainConfig(contentsOf: $0) }
     let options = config.map { self.options.over($0.options) } ?? self.options
-    guard let data = data ?? config?.data else {
+    let data = data.isEmpty ? config?.data ?? [] : data
+    guard !data.isEmpty else {
       throw CommandError.usage("no data; give a dataset file, or a table with --schema")
     }
     let directory = try runDirectory(leads: leads)
-    let dataset = try options.table.open(data)
+    let dataset = try options.table.open(data, ranks: ranks)
     var name = options.accountant ?? .pld
     var training = try options.trainingOptions()
     if resume, let directory {

@@ -10,7 +10,7 @@ struct TrainConfig {
   /// The settings that the file gives.
   private(set) var options: TrainOptions
   /// The data, where the file names it.
-  private(set) var data: String?
+  private(set) var data: [String] = []
 
   /// How the settings of the 2020 project are called here.
   private static let seedNames = [
@@ -60,7 +60,7 @@ struct TrainConfig {
       ?? value.string.map { [$0] } ?? []
     switch key {
     case "path":
-      data = words.first
+      data = value.sequence.map { $0.compactMap(\.string) } ?? words
       return []
     case "minibatch_size":
       Console.message("\(place): minibatch_size is ignored; clipping is always per example")

@@ -28,13 +28,26 @@ struct SmallTable {
   /// The table, prepared.
   func dataset(testFraction: Double = 0.2) throws -> Dataset {
     let folder = try ScratchFolder()
-    let lines = ([["a", "b", "c", "y"]] + rows).map { $0.joined(separator: ",") + "\n" }
-    let path = try folder.write(Array(lines.joined().utf8), to: "table.csv")
     var options = PrepareOptions()
     options.testFraction = testFraction
     return try Dataset.prepare(
-      tables: [path], schema: Schema(text: SmallTable.schema, file: "schema"), options: options
+      tables: [write(to: folder)], schema: Schema(text: SmallTable.schema, file: "schema"),
+      options: options
     ).dataset
+  }
+
+  /// The table, prepared as shards of a name; returns their paths.
+  func shards(_ count: Int, at path: String) throws -> [String] {
+    let folder = try ScratchFolder()
+    _ = try Dataset.prepare(
+      tables: [write(to: folder)], schema: Schema(text: SmallTable.schema, file: "schema"),
+      to: path, shards: count)
+    return (0..<count).map { DatasetShard.path(path, index: $0, count: count) }
+  }
+
+  private func write(to folder: ScratchFolder) throws -> String {
+    let lines = ([["a", "b", "c", "y"]] + rows).map { $0.joined(separator: ",") + "\n" }
+    return try folder.write(Array(lines.joined().utf8), to: "table.csv")
   }
 }
 
