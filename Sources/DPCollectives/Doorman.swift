@@ -46,6 +46,12 @@ struct Doorman {
     var isLast = false
 
     var name: String { address.map { "\($0.host)" } ?? "this host" }
+    /// Why it may have gone after it was answered; nil where it has said nothing of weight.
+    var whyGone: String? {
+      handshake.claim.map {
+        "rank \($0.from) broke off when it saw rank \($0.to)'s proof, as one with another secret does"
+      }
+    }
   }
 
   /// Opens doors.
@@ -152,7 +158,7 @@ struct Doorman {
       guard flush(&caller) else { return .goes(nil) }
       guard caller.outgoing.isEmpty else { break }
       if caller.isLast { return .goes(nil) }
-      guard let bytes = read(caller) else { return .goes(nil) }
+      guard let bytes = read(caller) else { return .goes(caller.whyGone) }
       if bytes.isEmpty { break }
       switch caller.handshake.take(bytes) {
       case .waiting: continue

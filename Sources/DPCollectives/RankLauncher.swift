@@ -249,11 +249,18 @@ private final class LaunchedGroup {
     let signal = status & 0x7f
     let code = signal == 0 ? status >> 8 & 0xff : 128 + signal
     guard code != 0, !hasKilled else { return }
-    // A rank that was killed is why others that ended at the same time have failed.
-    guard failure.map({ signal != 0 && $0.status < 128 }) ?? true else { return }
-    failure = (code, members[index].rank)
+    if failure.map({ isCause(code, beside: $0.status) }) ?? true {
+      failure = (code, members[index].rank)
+    }
     // The others learn of it themselves and say so; who cannot is ended.
     if end == nil { end = Deadline(after: min(launcher.patience, .seconds(5))) }
+  }
+
+  /// Whether a status tells why another rank has failed: one that was killed has not failed because of
+  /// others, and one that has lost a peer (69) has not failed by itself.
+  private func isCause(_ status: Int32, beside known: Int32) -> Bool {
+    func weight(_ status: Int32) -> Int { status > 128 ? 2 : status == 69 ? 0 : 1 }
+    return weight(status) > weight(known)
   }
 
   private func stopWhereAsked() {

@@ -397,7 +397,8 @@ struct AttendanceList {
       .timeout,
       "\(absent.count == 1 ? "rank" : "ranks") \(shown)\(others) of \(rendezvous.ranks) did not come "
         + "within \(rendezvous.options.timeout.inWords)\(seen); start "
-        + "\(absent.count == 1 ? "it" : "them"), and see what they said", peer: absent.first)
+        + "\(absent.count == 1 ? "it" : "them"), and see what \(absent.count == 1 ? "it" : "they") said",
+      peer: absent.first)
   }
 
   /// Sends all ranks the table, and gives their connections away.
