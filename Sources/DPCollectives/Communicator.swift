@@ -149,14 +149,18 @@ internal import DPKernels
     Communicator(try MPIGroup())
   }
 
-  private init(_ group: MPIGroup) {
+  /// Ranks that MPI counts, and that are watched over where a watch is given.
+  init(
+    _ group: MPIGroup, hosts: [Int]? = nil, timeout: Duration = .seconds(30),
+    watch: GroupWatch? = nil
+  ) {
     rank = group.rank
     ranks = group.ranks
-    hosts = Array(0..<group.ranks)
-    timeout = .seconds(30)
+    self.hosts = hosts ?? Array(0..<group.ranks)
+    self.timeout = timeout
     algorithms = AlgorithmTable(always: .circulant)
     engine = .mpi(group)
-    watch = nil
+    self.watch = watch
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: State())
   }
@@ -168,6 +172,12 @@ internal import DPKernels
 
   /// Whether ranks share memory, so that `direct` can be used.
   public var sharesMemory: Bool { if case .memory = engine { true } else { false } }
+
+  /// Whether sums are MPI's, which chooses its own algorithms.
+  public var isOverMPI: Bool { if case .mpi = engine { true } else { false } }
+
+  /// Leaves MPI, where sums are MPI's, when all ranks are done: waits until they do so too.
+  public func leaveMPI() { if case .mpi(let group) = engine { group.leave() } }
 
   /// Gives every rank the sum of all ranks' vectors, with the same bits.
   ///
@@ -312,7 +322,8 @@ internal import DPKernels
         try unsafe memory.allReduce(vector, count: count, sum: plan.sum, operation)
       case .directBarrier(let memory): try memory.barrier(operation)
       case .mpi(let group, let collective):
-        try unsafe group.run(collective, vector, count: count, plan.element)
+        try unsafe group.run(
+          collective, vector, count: count, plan.element, watch: watch, timeout: timeout)
       }
     } catch {
       throw failed(error)

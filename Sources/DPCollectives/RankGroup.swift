@@ -209,6 +209,34 @@ public final class RankGroup {
     for peer in 1..<ranks { plane.send(secret, to: peer) }
   }
 
+  /// The same ranks over the system's Open MPI, which mpirun has started them with.
+  ///
+  /// MPI knows no encryption, so ranks on several hosts are refused it unless the group was told to
+  /// accept traffic in clear. Its waits end with the group, and at the timeout; it is left by
+  /// ``Communicator/leaveMPI()``, and otherwise by the end of the process, for which mpirun ends all.
+  ///
+  /// - Returns: This rank's communicator.
+  /// - Throws: ``CollectiveError`` where there is no Open MPI, where it counts ranks otherwise, or
+  ///   where its traffic would be read.
+  public func communicatorOverMPI() throws(CollectiveError) -> Communicator {
+    let places = communicator.hosts
+    guard Set(places).count == 1 || trafficProtection == .unencrypted else {
+      throw CollectiveError(
+        .invalidOption,
+        "MPI encrypts nothing, and ranks are on several hosts, between which sums without noise would "
+          + "travel in clear; use --collectives native, or accept it with --accept-unencrypted-traffic"
+      )
+    }
+    let group = try MPIGroup(leavesAtEnd: false)
+    guard group.rank == rank, group.ranks == ranks else {
+      throw CollectiveError(
+        .invalidOption,
+        "MPI says that this is rank \(group.rank) of \(group.ranks), and it is rank \(rank) of "
+          + "\(ranks); start all ranks by Open MPI's mpirun, or use --collectives native")
+    }
+    return Communicator(group, hosts: places, timeout: communicator.timeout, watch: watch)
+  }
+
   /// What has ended the group, as any rank has seen it; nil while it is well.
   ///
   /// For loops that do not call the communicator for long.

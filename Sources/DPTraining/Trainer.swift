@@ -309,7 +309,7 @@ public struct Trainer {
     facts["version"] = Version.current
     facts["a plan with the hash"] = planDigest
     facts["rows with the hash"] = contentHash
-    facts["algorithms"] = ranks.communicator.algorithms.description
+    facts["algorithms"] = ranks.algorithms
     facts["transport"] = ranks.transport
     if plan.numerics == .fast { facts["instruction set"] = TileKernels.fastest().name }
     return facts
@@ -470,7 +470,7 @@ public struct Trainer {
     ranks.map {
       RanksRecord(
         transport: $0.transport, trafficProtection: $0.protection,
-        algorithms: $0.communicator.algorithms.description, ranks: reports)
+        algorithms: $0.algorithms, ranks: reports)
     }
   }
 }

@@ -24,6 +24,10 @@ public final class TrainingRanks {
   public let isExposed: Bool
 
   package let communicator: Communicator
+  /// Which algorithm sums vectors of which length, for the record.
+  var algorithms: String {
+    communicator.isOverMPI ? "Open MPI's" : communicator.algorithms.description
+  }
   private let exchange: ([UInt8]) throws(CollectiveError) -> [[UInt8]]
   private let secrets: (inout [UInt8]) throws(CollectiveError) -> Void
   private let abortion: (String) -> Void
@@ -50,11 +54,13 @@ public final class TrainingRanks {
 
   /// Ranks that have found each other.
   ///
-  /// - Parameter group: The group; its owner closes it.
-  public init(_ group: RankGroup) {
-    communicator = group.communicator
+  /// - Parameters:
+  ///   - group: The group; its owner closes it.
+  ///   - sums: The same ranks by another way, which vectors are summed on; nil for the group's own.
+  public init(_ group: RankGroup, sumsBy sums: Communicator? = nil) {
+    communicator = sums ?? group.communicator
     hosts = group.hosts
-    transport = group.links.rawValue
+    transport = communicator.isOverMPI ? "mpi" : group.links.rawValue
     protection = group.trafficProtection.rawValue
     isExposed = group.trafficProtection == .unencrypted
     exchange = { bytes throws(CollectiveError) in try group.gather(bytes) }

@@ -31,12 +31,6 @@ struct BenchAllReduceCommand: ParsableCommand {
         fastdp launch --ranks 2 -- bench allreduce --sizes 65536
       """)
 
-  /// How sums are done.
-  enum Collectives: String, ExpressibleByArgument, CaseIterable {
-    case native
-    case mpi
-  }
-
   @OptionGroup var group: GroupOptions
 
   @Option(help: "An algorithm's name, all, or auto. (default: auto)")
@@ -166,6 +160,14 @@ struct BenchAllReduceCommand: ParsableCommand {
     case let name: AllReduceAlgorithm(name: name).map { [$0] } ?? []
     }
   }
+}
+
+/// How sums over ranks are done.
+enum Collectives: String, ExpressibleByArgument, CaseIterable {
+  /// By fastDP.
+  case native
+  /// By the system's Open MPI.
+  case mpi
 }
 
 /// How mpirun is called.

@@ -69,6 +69,13 @@ struct TrainCommand: ParsableCommand {
       "How sums over ranks are done: auto, or a name of 'fastdp bench allreduce'. (default: auto)")
   var algorithm: String?
 
+  @Option(
+    help: """
+      Whose sums over ranks: native, or mpi, the system's Open MPI under its mpirun; on several hosts \
+      they travel in clear. (default: native)
+      """)
+  var collectives: Collectives?
+
   @OptionGroup var ledger: TrainLedgerOptions
   @OptionGroup var output: OutputOptions
 
@@ -77,6 +84,9 @@ struct TrainCommand: ParsableCommand {
       throw CommandError.usage("--resume and --overwrite exclude each other; give one of them")
     }
     try ledger.check(planOnly: planOnly)
+    guard collectives != .mpi || (algorithm ?? "auto") == "auto" else {
+      throw CommandError.usage("MPI chooses its own algorithms; leave --algorithm out")
+    }
     let place = try group.environment()
     guard let place, place.ranks > 1, !planOnly, ledger.registerPlan == nil else {
       // A plan is one rank's work.
@@ -86,8 +96,15 @@ struct TrainCommand: ParsableCommand {
     let members = try RankGroup.join(place, options: group.options())
     let outcome: TrainingOutcome?
     do {
-      try chooseAlgorithms(members.communicator)
-      outcome = try train(TrainingRanks(members), sharing: place)
+      try members.agree(on: [
+        "version": Version.current, "collectives": (collectives ?? .native).rawValue,
+      ])
+      if collectives == .mpi {
+        outcome = try trainOverMPI(members, sharing: place)
+      } else {
+        try chooseAlgorithms(members.communicator)
+        outcome = try train(TrainingRanks(members), sharing: place)
+      }
     } catch {
       if case .status(_, let line) = ExitStatus(of: error) { members.abort(line ?? "\(error)") }
       throw error
@@ -96,6 +113,16 @@ struct TrainCommand: ParsableCommand {
     guard let outcome else { return }
     if members.rank == 0 { return try report(outcome) }
     if outcome.interrupted { throw ExitCode(ExitStatus.interrupted) }
+  }
+
+  /// Trains with sums by MPI; all else that ranks tell each other goes over the group's own links.
+  private func trainOverMPI(
+    _ members: RankGroup, sharing place: LaunchEnvironment
+  ) throws -> TrainingOutcome? {
+    let sums = try members.communicatorOverMPI()
+    let outcome = try train(TrainingRanks(members, sumsBy: sums), sharing: place)
+    sums.leaveMPI()
+    return outcome
   }
 
   /// How sums over ranks are done: as asked for, or as measured.
