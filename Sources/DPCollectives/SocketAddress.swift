@@ -177,7 +177,7 @@ struct SocketAddress: CustomStringConvertible {
     let remedy =
       switch reason {
       case EADDRINUSE:
-        "another program, or another rank 0, has the port; end it, or give all ranks another port"
+        "another program has the port, or another rank 0; give all ranks another one"
       case EADDRNOTAVAIL: "this host has no such address; give one of its own"
       case EACCES: "ports below 1024 are for the system; give all ranks a higher one"
       default: "give another address"

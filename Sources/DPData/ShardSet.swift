@@ -106,17 +106,18 @@ public struct ShardSet: Sendable {
   /// The dataset that all shards together are.
   ///
   /// - Returns: The same rows as a file of the whole would hold, copied into memory.
-  /// - Throws: ``DataError`` `invalidOption` where shards are missing, `malformedDataset` where labels
-  ///   are not the schema's.
+  /// - Throws: ``DataError`` `malformedDataset` where shards are missing, or labels are not the schema's.
   /// - Complexity: O(bytes).
   public func whole() throws(DataError) -> Dataset {
     guard indices == Array(0..<count), train == 0..<trainRows else {
       let missing = (0..<count).first { !indices.contains($0) } ?? 0
+      let here =
+        files.count == 1
+        ? "is shard \(files[0].shard.number) only" : "begins \(files.count) of \(count) shards"
       throw DataError(
-        .invalidOption,
-        "\(files.count == 1 ? "is" : "and others are") \(files.count) of \(count) shards; shard "
-          + "\(missing + 1) is missing: name all of them, or train on several ranks that have them "
-          + "('fastdp launch')", at: .init(file: files[0].path))
+        .malformedDataset,
+        "\(here), and shard \(missing + 1) is missing; name all of them, or train on several ranks "
+          + "that have them ('fastdp launch')", at: .init(file: files[0].path))
     }
     return try dataset(train: train, test: 0..<testRows.reduce(0, +), held: nil)
   }

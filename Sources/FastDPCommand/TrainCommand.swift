@@ -34,8 +34,7 @@ struct TrainCommand: ParsableCommand {
         fastdp train d.safetensors --out run --resume
         fastdp train d.safetensors --out run --ledger budgets
         fastdp train d.safetensors --out baseline --non-private
-        fastdp launch --ranks 4 -- train 'd-*-of-00008.safetensors' --out run
-        mpirun -n 4 fastdp train '/local/d-{rank}-of-00004.safetensors' --out run
+        fastdp train d-{rank}-of-00004.safetensors --out run
       """)
 
   @Argument(

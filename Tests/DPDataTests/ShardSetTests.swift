@@ -95,7 +95,7 @@ struct ShardSetTests {
       for word in words { #expect("\(error)".contains(word), "\(error)") }
     }
     let missing = #expect(throws: DataError.self) { _ = try ShardSet([paths[1]]).whole() }
-    #expect(missing?.message.contains("1 of 4 shards; shard 1 is missing") == true)
+    #expect(missing?.message.contains("is shard 2 of 4 only, and shard 1 is missing") == true)
     #expect(throws: FileError.self) { _ = try ShardSet([folder.file("absent")]) }
   }
 

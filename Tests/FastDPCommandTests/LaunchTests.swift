@@ -134,7 +134,7 @@ struct LaunchTests {
 }
 
 /// Processes that a process has started.
-private enum Children {
+enum Children {
   /// Waits until there are so many.
   static func wait(of parent: pid_t, count: Int) throws -> [pid_t] {
     let path = "/proc/\(parent)/task/\(parent)/children"
