@@ -31,7 +31,7 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target
       name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: mathematics),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name), "TestSupport"] + dependencies,
-      resources: ["DPData", "DPParquet"].contains(name) ? [.copy("Fixtures")] : [],
+      resources: ["DPData", "DPParquet", "DPSpark"].contains(name) ? [.copy("Fixtures")] : [],
       swiftSettings: settings),
   ]
 }
@@ -75,6 +75,7 @@ let package = Package(
       [
         "CDPKernels", "DPFiles", "DPParquet", "DPKernels", "DPMechanisms", "DPAccounting", "Yams",
       ]),
+    module("DPSpark", ["DPFiles", "DPAccounting", "DPData"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
     module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(
@@ -88,7 +89,8 @@ let package = Package(
         name: "CTestSupport", path: "Tests/CTestSupport",
         cSettings: [.treatAllWarnings(as: .error)]),
       .target(
-        name: "TestSupport", dependencies: ["CTestSupport", "DPCollectives"], path: "Tests/TestSupport",
+        name: "TestSupport", dependencies: ["CTestSupport", "DPCollectives"],
+        path: "Tests/TestSupport",
         swiftSettings: settings),
       .target(
         name: "FastDP",
@@ -100,7 +102,7 @@ let package = Package(
       .executableTarget(
         name: "FastDPCommand",
         dependencies: [
-          "FastDP", "DPCollectives", "DPFiles", "DPLedger",
+          "FastDP", "DPCollectives", "DPFiles", "DPLedger", "DPSpark",
           .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
         ],
         swiftSettings: settings),

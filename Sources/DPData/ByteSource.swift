@@ -129,7 +129,10 @@ extension String {
   }
 
   /// The delimiter of a table of this path, unless one is given.
-  func delimiter(given: UInt8?) -> UInt8 {
+  ///
+  /// - Parameter given: What was asked for, or nil.
+  /// - Returns: That, or what the name says.
+  package func delimiter(given: UInt8?) -> UInt8 {
     given ?? (namesTabs ? UInt8(ascii: "\t") : UInt8(ascii: ","))
   }
 }

@@ -38,14 +38,20 @@ public final class Dataset: Sendable {
   /// The features' names, in order.
   public var featureNames: [String] { provenance.featureNames }
 
-  /// Maps a dataset file that holds a whole dataset.
+  /// Maps a dataset file that holds a whole dataset, or reads a folder of one.
   ///
-  /// - Parameter path: A file that ``write(to:overwrite:)`` made.
+  /// A folder is what `prepare --engine spark` leaves; it is read into memory.
+  ///
+  /// - Parameter path: A file that ``write(to:overwrite:)`` made, or such a folder.
   /// - Throws: ``FileError`` where it cannot be read; ``DataError`` `malformedDataset` where it is
   ///   no dataset file, disagrees with its own schema, or is a shard.
-  /// - Complexity: O(rows) to check the labels; features are read when touched.
+  /// - Complexity: O(rows) to check the labels; features are read when touched, but those of a folder at
+  ///   once.
   public convenience init(contentsOf path: String) throws {
-    try self.init(MappedBytes(contentsOf: path), name: path)
+    let bytes =
+      PreparedFolder.isFolder(path)
+      ? try PreparedFolder.read(path) : try MappedBytes(contentsOf: path)
+    try self.init(bytes, name: path)
     if let shard {
       throw DataError(
         .malformedDataset,

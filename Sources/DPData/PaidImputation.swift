@@ -31,7 +31,7 @@ public enum PaidImputation {
           + "move; register the source for zero-out, which has the same epsilon for the same noise")
     }
     let sigma = try NoiseMultiplier(noiseMultiplier).value
-    let histogram = histogram(of: schema.estimatedColumns.map(Bins.init), schema, sigma)
+    let histogram = histogram(of: schema.estimatedColumns.map(EstimateBins.init), schema, sigma)
     // σ counts against what a unit moves; of its m rows each moves an m-th of that.
     let rows = schema.maxRowsPerUnit ?? 1
     return try PoissonSubsampledGaussian(
@@ -63,13 +63,37 @@ public enum PaidImputation {
     relation: NeighbouringRelation, ledger: any PrivacyLedger, key: some RunKey = SecureKey(),
     onProgress: (PrepareProgress) throws -> Void = { _ in }
   ) throws -> (schema: Schema, released: Provenance.Imputation) {
+    try resolve(
+      schema, noiseMultiplier: noiseMultiplier, relation: relation, ledger: ledger, key: key
+    ) { bins in
+      try withoutActuallyEscaping(onProgress) {
+        try count(bins, schema, tables, options, onProgress: $0)
+      }
+    }
+  }
+
+  /// Estimates what a schema asks for from exact counts that somebody else makes, and charges it first.
+  ///
+  /// - Parameters:
+  ///   - schema: A schema that asks for estimates.
+  ///   - noiseMultiplier: σ.
+  ///   - relation: Which two tables are compared.
+  ///   - ledger: Charged one step, durably, before any noise is drawn.
+  ///   - key: Fresh for every call.
+  ///   - counting: Counts the training examples of the schema with any values, for each column in its
+  ///     bins; it throws where more rows are rejected than may be. Called once, when there is room.
+  /// - Returns: The schema with the values, and what to record of them.
+  /// - Throws: As there.
+  package static func resolve(
+    _ schema: Schema, noiseMultiplier: Double, relation: NeighbouringRelation,
+    ledger: any PrivacyLedger, key: some RunKey = SecureKey(),
+    counting: ([EstimateBins]) throws -> [[Int]]
+  ) throws -> (schema: Schema, released: Provenance.Imputation) {
     let mechanism = try mechanism(
       of: schema, noiseMultiplier: noiseMultiplier, relation: relation)
     try ledger.checkRoom(for: 1, of: mechanism)
-    let bins = schema.estimatedColumns.map(Bins.init)
-    let counts = try withoutActuallyEscaping(onProgress) {
-      try count(bins, schema, tables, options, onProgress: $0)
-    }
+    let bins = schema.estimatedColumns.map(EstimateBins.init)
+    let counts = try counting(bins)
     try ledger.reserve(0..<1, of: mechanism)
     let histogram = histogram(of: bins, schema, noiseMultiplier)
     let released = histogram.release(counts.flatMap(\.self), key: key)
@@ -87,7 +111,7 @@ public enum PaidImputation {
   }
 
   /// What a preparation says to a schema whose estimates were not made.
-  static func unresolved(_ schema: Schema) -> DataError {
+  package static func unresolved(_ schema: Schema) -> DataError {
     let names = schema.estimatedColumns.map { "\"\($0.name)\"" }.joined(separator: ", ")
     return DataError(
       .invalidOption,
@@ -96,7 +120,7 @@ public enum PaidImputation {
   }
 
   private static func histogram(
-    of bins: [Bins], _ schema: Schema, _ noiseMultiplier: Double
+    of bins: [EstimateBins], _ schema: Schema, _ noiseMultiplier: Double
   ) -> NoisyHistogram {
     NoisyHistogram(
       bins: max(1, bins.reduce(0) { $0 + $1.count }), columns: max(1, bins.count),
@@ -111,8 +135,8 @@ public enum PaidImputation {
   }
 
   /// The exact counts, which nobody may see.
-  private static func count(
-    _ bins: [Bins], _ schema: Schema, _ tables: [String], _ options: PrepareOptions,
+  package static func count(
+    _ bins: [EstimateBins], _ schema: Schema, _ tables: [String], _ options: PrepareOptions,
     onProgress: @escaping (PrepareProgress) throws -> Void
   ) throws -> [[Int]] {
     var counts = bins.map { [Int](repeating: 0, count: $0.count) }
@@ -148,17 +172,17 @@ public enum PaidImputation {
 }
 
 /// The bins of one estimated column.
-private struct Bins {
-  let column: Schema.Column
+package struct EstimateBins {
+  package let column: Schema.Column
   let estimate: Schema.Estimate
   /// The bounds of numbers.
-  private let bounds: ClosedRange<Double>?
+  package let bounds: ClosedRange<Double>?
   /// The values of others.
-  private let texts: [String]
+  package let texts: [String]
 
   private static let usualCount = 32
 
-  init(_ column: Schema.Column) {
+  package init(_ column: Schema.Column) {
     self.column = column
     estimate = column.impute.flatMap(Schema.Estimate.init) ?? .mostFrequent
     bounds = column.bounds
@@ -171,7 +195,8 @@ private struct Bins {
     }
   }
 
-  var count: Int { bounds == nil ? texts.count : column.bins ?? Bins.usualCount }
+  /// How many there are.
+  package var count: Int { bounds == nil ? texts.count : column.bins ?? EstimateBins.usualCount }
 
   /// How the column's values are read: numbers from -1 at the lower bound to 1 at the upper, others
   /// as the index of their text.

@@ -38,6 +38,9 @@ public struct PrepareOptions: Sendable {
   /// What the schema's values for missing ones were estimated by, to be recorded; nil where they
   /// were declared.
   public var imputation: Provenance.Imputation?
+  /// The size of the blocks that a cluster's tasks read, or nil for one that fits the tables; tests
+  /// lower it.
+  package var blockSize: Int?
   /// Bytes that are asked of a table at a time; tests lower it.
   package var chunkSize = 1 << 17
   /// Rows of a Parquet table that are read at a time at most; tests lower it.
@@ -59,7 +62,7 @@ public struct PrepareOptions: Sendable {
   /// Checks the options that have a range.
   ///
   /// - Throws: ``DataError`` `invalidOption`.
-  func check() throws(DataError) {
+  package func check() throws(DataError) {
     guard testFraction >= 0, testFraction < 1 else {
       throw DataError(
         .invalidOption, "the test fraction is \(testFraction); it must be at least 0 and below 1")

@@ -59,6 +59,33 @@ public struct Provenance: Codable, Hashable, Sendable {
     public let values: [Value]
   }
 
+  /// Where a dataset came from.
+  ///
+  /// - Parameters:
+  ///   - source: The name of the source of the data.
+  ///   - inputs: The tables, in the order in which their rows were counted.
+  ///   - rowsRead: Raw rows in all tables.
+  ///   - splitKey: What the split was made with.
+  ///   - testFraction: The fraction of rows that the test split was to have.
+  ///   - trainRows: Raw rows in the training split.
+  ///   - featureNames: The features' names, in order.
+  ///   - fastdpVersion: The version of fastDP that made the dataset.
+  ///   - imputation: What was released of the rows to replace missing values.
+  package init(
+    source: String, inputs: [Input], rowsRead: Int, splitKey: Int, testFraction: Double,
+    trainRows: Int, featureNames: [String], fastdpVersion: String, imputation: Imputation? = nil
+  ) {
+    self.source = source
+    self.inputs = inputs
+    self.rowsRead = rowsRead
+    self.splitKey = splitKey
+    self.testFraction = testFraction
+    self.trainRows = trainRows
+    self.featureNames = featureNames
+    self.fastdpVersion = fastdpVersion
+    self.imputation = imputation
+  }
+
   /// The same with zeros for what is known only after the tables were read.
   var withoutNumbers: Provenance {
     Provenance(
@@ -94,4 +121,38 @@ public struct PrepareReport: Codable, Hashable, Sendable {
   public let bytesRead: Int
   /// Wall-clock time.
   public let seconds: Double
+
+  /// What preparing a table found.
+  ///
+  /// - Parameters:
+  ///   - rowsRead: Raw rows in all tables.
+  ///   - rowsKept: Rows that became examples.
+  ///   - rowsMissing: Rows that lack a value they need.
+  ///   - rowsRejected: Rows with a value or a form that the schema does not allow.
+  ///   - rowsFiltered: Rows for which the schema's condition on rows does not hold.
+  ///   - rowsBounded: Training rows beyond what the schema allows of their unit.
+  ///   - trainRows: Raw rows in the training split.
+  ///   - trainExamples: Kept rows in the training split.
+  ///   - testExamples: Kept rows in the test split.
+  ///   - features: Features per row.
+  ///   - bytesRead: Bytes of all tables.
+  ///   - seconds: Wall-clock time.
+  package init(
+    rowsRead: Int, rowsKept: Int, rowsMissing: Int, rowsRejected: Int, rowsFiltered: Int,
+    rowsBounded: Int, trainRows: Int, trainExamples: Int, testExamples: Int, features: Int,
+    bytesRead: Int, seconds: Double
+  ) {
+    self.rowsRead = rowsRead
+    self.rowsKept = rowsKept
+    self.rowsMissing = rowsMissing
+    self.rowsRejected = rowsRejected
+    self.rowsFiltered = rowsFiltered
+    self.rowsBounded = rowsBounded
+    self.trainRows = trainRows
+    self.trainExamples = trainExamples
+    self.testExamples = testExamples
+    self.features = features
+    self.bytesRead = bytesRead
+    self.seconds = seconds
+  }
 }

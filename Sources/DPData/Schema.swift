@@ -279,7 +279,7 @@ public struct Schema: Hashable, Sendable {
 
   /// The schema with some value in the place of every estimate: rows that are kept under it are kept
   /// under any.
-  func withAnyValues() throws(DataError) -> Schema {
+  package func withAnyValues() throws(DataError) -> Schema {
     let values = estimatedColumns.map { ($0.name, $0.anyValue) }
     return try resolved(with: Dictionary(uniqueKeysWithValues: values))
   }
@@ -303,7 +303,7 @@ public struct Schema: Hashable, Sendable {
   }
 
   /// How many features a column's values make.
-  func valueFeatures(of column: Column) -> Int {
+  package func valueFeatures(of column: Column) -> Int {
     switch column.type {
     case .binary, .numeric, .standard, .ordinal, .derived: 1
     case .categorical(let categories, let other): categories.count + (other ? 1 : 0)
@@ -345,7 +345,9 @@ extension Schema.Column {
   }
 
   /// The condition of a derived column.
-  var condition: Condition? { if case .derived(let condition) = type { condition } else { nil } }
+  package var condition: Condition? {
+    if case .derived(let condition) = type { condition } else { nil }
+  }
 
   /// Whether the column is not in the table.
   var isDerived: Bool { condition != nil }

@@ -169,7 +169,7 @@ struct TableHeader {
   /// - Returns: Its position, or nil.
   func field(of name: String) -> Int? { fields[name] }
 
-  private static func needed(by schema: Schema, _ purpose: Purpose) -> [String] {
+  static func needed(by schema: Schema, _ purpose: Purpose) -> [String] {
     let columns: [Schema.Column]
     let others: [String]
     switch purpose {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DPCollectives
 import DPLedger
+import DPSpark
 import FastDP
 
 /// What the program ends with: statuses of sysexits.h, and 130 for an interrupt.
@@ -37,6 +38,7 @@ enum ExitStatus {
         error.code == .malformedFile ? ExitStatus.badData : ExitStatus.usage, "\(error)")
     case let error as CollectiveError: self = .status(ExitStatus.code(of: error), "\(error)")
     case let error as LedgerError: self = .status(ExitStatus.code(of: error), "\(error)")
+    case let error as SparkError: self = .status(error.status, error.message)
     default: self = ExitStatus.ofParser(error)
     }
   }

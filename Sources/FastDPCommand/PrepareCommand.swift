@@ -25,6 +25,11 @@ struct PrepareCommand: ParsableCommand {
       '--out -' the rows that are kept are written as CSV to standard output instead; no guarantee can \
       be stated for such a table, since its length depends on cells.
 
+      With --engine spark the rows are prepared on a Spark cluster and D becomes a folder of Parquet \
+      files, which 'train' reads like a dataset file; paths are those of the cluster, s3a:// and hdfs:// \
+      among them. A token in the URL stands in the list of processes: put it into the environment as \
+      FASTDP_SPARK_TOKEN instead. The program fastdp-spark ('make spark') does the talking.
+
       Examples:
         fastdp prepare people.csv --schema people.yaml --out people.safetensors
         fastdp prepare 'year-*.csv.gz' --schema s.yaml --out d.safetensors
@@ -33,13 +38,18 @@ struct PrepareCommand: ParsableCommand {
         fastdp prepare p.csv --schema s.yaml --out d --max-rejected 9 --rejects bad.csv
         fastdp prepare p.csv --schema s.yaml --out d --ledger budgets --imputation-noise 10
         fastdp prepare p.csv --schema s.yaml --out - > cleaned.csv
+        fastdp prepare /data/p.csv --schema s.yaml --out /data/d --engine spark --spark-local
+        fastdp prepare 's3a://b/p/*.csv' --schema s.yaml --out s3a://b/d --engine spark \\
+          --spark-remote 'sc://spark.example:443/;use_ssl=true'
       """)
 
   @Argument(
     help: "CSV or Parquet files with the same columns, folders of the latter, patterns, or '-'.")
   var tables: [String]
 
-  @Option(help: "The dataset file to make (safetensors), or '-' for cleaned rows as CSV.")
+  @Option(
+    help:
+      "The dataset file to make (safetensors; on Spark a folder), or '-' for cleaned rows as CSV.")
   var out: String
 
   @OptionGroup var tableOptions: TableOptions
@@ -59,6 +69,7 @@ struct PrepareCommand: ParsableCommand {
   @Flag(help: "Replace existing files.")
   var overwrite = false
 
+  @OptionGroup var sparkOptions: SparkOptions
   @OptionGroup var ledgerOptions: PrepareLedgerOptions
   @OptionGroup var output: OutputOptions
 
@@ -71,18 +82,14 @@ struct PrepareCommand: ParsableCommand {
         "prepare needs a schema; give --schema FILE ('fastdp schema' drafts one)")
     }
     try checkOptions()
+    if sparkOptions.isSpark { return try prepareOnSpark(schema) }
     let tables = try TablePattern.files(tables)
     let paths = tables.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path }
     guard Set(paths).count == paths.count else {
       throw CommandError.usage(
         "a table is given twice, so its rows would count twice; name each once")
     }
-    var options = tableOptions.prepareOptions
-    options.rejects = rejects
-    options.overwrite = overwrite
-    options.threads = threads
-    options.columns = columns.map { $0.split(separator: ",", omittingEmptySubsequences: false) }?
-      .map(String.init)
+    var options = prepareOptions
     // A place that cannot be written to is found out before anything is paid for.
     for path in files { _ = try AtomicFile(path: path, overwrite: overwrite) }
     let resolved = try ledgerOptions.resolve(schema, tables: tables, options: &options)
@@ -95,8 +102,29 @@ struct PrepareCommand: ParsableCommand {
     return (cleans ? [] : self.shards == 1 ? [out] : shards) + [rejects].compactMap(\.self)
   }
 
+  private var prepareOptions: PrepareOptions {
+    var options = tableOptions.prepareOptions
+    options.rejects = rejects
+    options.overwrite = overwrite
+    options.threads = threads
+    options.columns = columns.map { $0.split(separator: ",", omittingEmptySubsequences: false) }?
+      .map(String.init)
+    return options
+  }
+
+  private func prepareOnSpark(_ schema: Schema) throws {
+    guard !cleans, shards == 1, threads == nil, !tables.contains("-") else {
+      throw CommandError.usage(
+        "Spark reads and writes files and spreads them as it likes; leave out '-', --shards and "
+          + "--threads, or --engine spark")
+    }
+    let report = try sparkOptions.prepare(tables, schema, to: out, prepareOptions, ledgerOptions)
+    output.json ? Console.print(PrepareCommand.json(report)) : Console.print(rows(report))
+  }
+
   private func checkOptions() throws {
     try checkThreads(threads)
+    try sparkOptions.check()
     guard (1...99_999).contains(shards) else {
       throw CommandError.usage("shards is \(shards); it must be from 1 to 99999")
     }

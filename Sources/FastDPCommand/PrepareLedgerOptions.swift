@@ -29,6 +29,45 @@ struct PrepareLedgerOptions: ParsableArguments {
   func resolve(
     _ schema: Schema, tables: [String], options: inout PrepareOptions
   ) throws -> Schema {
+    guard let noise = try noise(schema) else { return schema }
+    if let table = try tables.first(where: { try Self.canBeReadOnce($0) }) {
+      throw CommandError.usage(
+        "estimates need to read the tables twice, and \(table) can be read once; save it to a file")
+    }
+    let account = try account(of: schema, source: options.sourceName(of: tables))
+    let (resolved, released) = try PaidImputation.resolve(
+      schema, tables: tables, options: options, noiseMultiplier: noise,
+      relation: account.source.relation, ledger: account, onProgress: PrepareCommand.show)
+    say(noise, account)
+    options.imputation = released
+    return resolved
+  }
+
+  /// The ledger's account that estimates are charged to.
+  ///
+  /// - Parameters:
+  ///   - schema: As the file has it.
+  ///   - source: The name of the source of the data.
+  /// - Returns: The account.
+  /// - Throws: ``LedgerError``.
+  func account(of schema: Schema, source: String) throws -> RunLedger {
+    try Ledger(path: ledger ?? "").openAccount(
+      run: "prepare", source: source, plan: ledgerPlan,
+      unit: schema.maxRowsPerUnit == nil ? nil : schema.unit)
+  }
+
+  /// Says what was charged.
+  func say(_ noise: Double, _ account: RunLedger) {
+    Console.message(
+      "charged one release with noise multiplier \(noise) to source '\(account.source.name)'")
+  }
+
+  /// σ of the release of a schema's estimates; nil where it asks for none.
+  ///
+  /// - Parameter schema: As the file has it.
+  /// - Returns: σ.
+  /// - Throws: ``CommandError`` where the ledger or the noise is not named, or named for nothing.
+  func noise(_ schema: Schema) throws -> Double? {
     let columns = schema.estimatedColumns.map { "\"\($0.name)\"" }.joined(separator: ", ")
     guard !columns.isEmpty else {
       guard ledger == nil, ledgerPlan == nil, imputationNoise == nil else {
@@ -36,9 +75,9 @@ struct PrepareLedgerOptions: ParsableArguments {
           "the schema estimates nothing, so preparing costs no privacy; leave --ledger and "
             + "--imputation-noise out")
       }
-      return schema
+      return nil
     }
-    guard let ledger else {
+    guard ledger != nil else {
       throw CommandError.usage(
         "estimates for missing values of \(columns) cost privacy; give the --ledger that they are "
           + "charged to, or declare values in the schema")
@@ -48,20 +87,7 @@ struct PrepareLedgerOptions: ParsableArguments {
         "estimates for missing values of \(columns) need noise; give --imputation-noise 10 or the "
           + "like, or imputation: {noise_multiplier: 10} in the schema")
     }
-    if let table = try tables.first(where: { try Self.canBeReadOnce($0) }) {
-      throw CommandError.usage(
-        "estimates need to read the tables twice, and \(table) can be read once; save it to a file")
-    }
-    let account = try Ledger(path: ledger).openAccount(
-      run: "prepare", source: options.sourceName(of: tables), plan: ledgerPlan,
-      unit: schema.maxRowsPerUnit == nil ? nil : schema.unit)
-    let (resolved, released) = try PaidImputation.resolve(
-      schema, tables: tables, options: options, noiseMultiplier: noise,
-      relation: account.source.relation, ledger: account, onProgress: PrepareCommand.show)
-    Console.message(
-      "charged one release with noise multiplier \(noise) to source '\(account.source.name)'")
-    options.imputation = released
-    return resolved
+    return noise
   }
 
   /// Whether a table is gone when it was read: standard input, a pipe or a device.

@@ -72,7 +72,7 @@ struct CommunicatorTests {
   /// however far one rank is ahead of another; other operations may come in between.
   @Test(arguments: 2...5, [1, 9, 300, 5000])
   func shownVectorsAreSummed(ranks: Int, count: Int) throws {
-    let group = try TestLink.sharedMemory.group(ranks, vectorBytes: 1 << 18)
+    let group = try TestLink.shm.group(ranks, vectorBytes: 1 << 18)
     let rounds = 60
     let correct = try RankThreads.run(ranks) { rank in
       let communicator = try group.communicator(rank)
@@ -138,7 +138,7 @@ struct CommunicatorTests {
       return #expect(throws: CollectiveError.self) { try communicator.show(vector) }?.code
     }
     #expect(refused == [.invalidOption, .invalidOption])
-    let near = try TestLink.sharedMemory.group(2, vectorBytes: 1 << 18)
+    let near = try TestLink.shm.group(2, vectorBytes: 1 << 18)
     let errors = try RankThreads.run(2) { rank in
       let communicator = try near.communicator(rank)
       #expect(communicator.canShow(bytes: 1 << 12) && !communicator.canShow(bytes: 1 << 40))

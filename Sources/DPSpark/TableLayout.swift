@@ -1,0 +1,353 @@
+internal import DPData
+internal import DPFiles
+
+/// What is known of tables before their rows are read: files, headers, blocks, and so the ordinal of every
+/// row.
+struct TableLayout {
+  /// Blocks are as large as it takes to have about so many of them.
+  private static let usualBlocks = 2000
+  private static let smallestBlock = 8 << 20
+  /// Tables whose files must be read one by one have at most so many.
+  private static let mostSources = 500
+
+  /// The columns that are read, in the order of the first table.
+  private(set) var fieldNames: [String] = []
+  /// The places in ``fieldNames`` of what some table has as doubles.
+  private(set) var doubles: Set<Int> = []
+  /// Raw rows of all tables.
+  private(set) var rowCount = 0
+  /// Bytes of all files.
+  private(set) var bytes = 0
+  /// The files, in order.
+  private(set) var inputs: [Provenance.Input] = []
+  private var parts: [Part] = []
+  private var extents: [(table: String, firstRow: Int)] = []
+
+  /// Files that one query reads.
+  private struct Part {
+    let source: SourceSQL
+    let places: [SourceSQL.Place]
+    let fields: TableFields
+  }
+
+  /// A file, as Spark lists it.
+  private struct File {
+    let path: String
+    /// Its name as Spark's metadata have it, hashed.
+    let hash: Int64
+    let bytes: Int
+  }
+
+  /// A layout of nothing.
+  init() {}
+
+  /// Asks for the files, headers and blocks of tables.
+  ///
+  /// - Parameters:
+  ///   - tables: Absolute paths or patterns.
+  ///   - schema: Names the columns.
+  ///   - options: How to read.
+  ///   - executor: Answers.
+  ///   - onMessage: Gets lines for the operator.
+  /// - Throws: ``DataError`` or ``SparkError``.
+  init(
+    tables: [String], schema: Schema, options: PrepareOptions, executor: any SparkExecutor,
+    onMessage: (String) -> Void
+  ) throws {
+    guard !tables.isEmpty else {
+      throw DataError(.invalidOption, "no table is named; name at least one")
+    }
+    var files: [[File]] = []
+    for table in tables { files.append(try Self.files(of: table, executor)) }
+    bytes = files.joined().reduce(0) { $0 + $1.bytes }
+    inputs = files.joined().map { .init(name: $0.path.lastPart, bytes: $0.bytes) }
+    try setBlockSize(executor, options)
+    var builder = Builder(
+      schema: schema, options: options, executor: executor, names: RowSQL.fieldNames(of: schema))
+    for (table, files) in zip(tables, files) {
+      try builder.add(table, files, onMessage: onMessage)
+    }
+    parts = builder.parts
+    rowCount = builder.rowCount
+    extents = builder.extents
+    guard let first = parts.first else { return }
+    fieldNames = builder.names.sorted {
+      first.fields.index(of: $0) ?? 0 < first.fields.index(of: $1) ?? 0
+    }
+    for part in parts {
+      guard case .parquet(let types) = part.source.form else { continue }
+      doubles.formUnion(fieldNames.indices.filter { types[fieldNames[$0]] == "double" })
+    }
+  }
+
+  /// A query for the rows of all tables, as ``RowSQL`` takes them.
+  var rows: String {
+    let names = fieldNames
+    let doubles = doubles
+    return parts.map { part in
+      let fields = names.map { (index: part.fields.index(of: $0) ?? 0, name: $0) }
+      return part.source.rows(
+        part.places, fields: fields, fieldCount: part.fields.names.count, doubles: doubles)
+    }.joined(separator: " UNION ALL ")
+  }
+
+  /// The table of a row, and the row's place in its file, from 1.
+  func place(of ordinal: Int) -> (table: String, row: Int) {
+    let index = extents.lastIndex { $0.firstRow <= ordinal } ?? 0
+    return (extents[index].table, ordinal - extents[index].firstRow + 1)
+  }
+
+  /// Refuses Parquet columns whose text engines write differently, where it is their text that counts.
+  ///
+  /// - Parameter names: The columns whose text counts.
+  /// - Throws: ``DataError`` `malformedTable`.
+  func checkTexts(_ names: Set<String>) throws(DataError) {
+    for part in parts {
+      guard case .parquet(let types) = part.source.form else { continue }
+      for name in names.sorted() {
+        guard let type = types[name], ["double", "float"].contains(type) else { continue }
+        throw DataError(
+          .malformedTable,
+          "column \"\(name)\" holds numbers of type \(type), whose text Spark writes in its own way; "
+            + "write the column as text or integers, or declare it numeric",
+          at: .init(file: part.source.path))
+      }
+    }
+  }
+
+  // MARK: - Files and blocks
+
+  private static func files(of table: String, _ executor: any SparkExecutor) throws -> [File] {
+    let list = try executor.rows(
+      "SELECT path, length, _metadata.file_path FROM binaryFile.\(SQLText.name(table))",
+      title: "listing \(table.lastPart)")
+    guard let rows = list else {
+      throw FileError(.missing, "\(table): there is no such file, as Spark sees it; check the path")
+    }
+    var files: [File] = []
+    for row in rows.map(SparkRow.init) {
+      let hash = XXH64.hash(Array(try row.text(2).utf8), seed: 42)
+      files.append(
+        File(path: try row.text(0), hash: Int64(bitPattern: hash), bytes: try row.integer(1)))
+    }
+    guard !files.isEmpty else {
+      throw DataError(
+        .emptyFile, "is empty, as Spark sees it; it needs a header and rows",
+        at: .init(file: table.withoutFileScheme))
+    }
+    return files.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+  }
+
+  private func setBlockSize(_ executor: any SparkExecutor, _ options: PrepareOptions) throws {
+    let size = options.blockSize ?? max(Self.smallestBlock, bytes / Self.usualBlocks)
+    for (name, value) in SourceSQL.configuration(blockSize: size) {
+      try executor.command("SET \(name)=\(value)", title: "setting the size of blocks")
+    }
+  }
+
+  /// Collects the parts of tables.
+  private struct Builder {
+    let schema: Schema
+    let options: PrepareOptions
+    let executor: any SparkExecutor
+    let names: Set<String>
+    private(set) var parts: [Part] = []
+    private(set) var rowCount = 0
+    private(set) var extents: [(table: String, firstRow: Int)] = []
+
+    init(
+      schema: Schema, options: PrepareOptions, executor: any SparkExecutor, names: Set<String>
+    ) {
+      self.schema = schema
+      self.options = options
+      self.executor = executor
+      self.names = names
+    }
+
+    mutating func add(_ table: String, _ files: [File], onMessage: (String) -> Void) throws {
+      if files.contains(where: { $0.path.lowercased().hasSuffix(".parquet") }) {
+        try addParquet(table, files, onMessage: onMessage)
+      } else {
+        try addText(table, files, onMessage: onMessage)
+      }
+    }
+
+    // MARK: Text
+
+    private mutating func addText(
+      _ table: String, _ files: [File], onMessage: (String) -> Void
+    ) throws {
+      if let file = files.first(where: { $0.bytes == 0 }) {
+        throw DataError(
+          .emptyFile, "the table is empty; it needs a header and rows",
+          at: .init(file: file.path.withoutFileScheme))
+      }
+      let delimiter = Unicode.Scalar(table.delimiter(given: options.delimiter))
+      let source = SourceSQL(path: table, form: .lines(delimiter: delimiter))
+      let headers = try headers(source, table, files, onMessage: onMessage)
+      let (blocks, open) = try blocks(source)
+      if open.isEmpty, Set(headers.values.map(\.isInFirstRecord)).count <= 1,
+        let fields = headers.values.first, headers.values.allSatisfy({ $0.names == fields.names })
+      {
+        return try append(source, table, files, blocks, fields)
+      }
+      guard files.count <= TableLayout.mostSources else {
+        throw DataError(
+          .malformedTable,
+          "the files have different headers or line ends within quotes, and there are more than "
+            + "\(TableLayout.mostSources) of them; write them with one header, or prepare them natively",
+          at: .init(file: table))
+      }
+      for file in files {
+        try addFile(file, delimiter, isWhole: open.contains(file.hash), onMessage: onMessage)
+      }
+    }
+
+    /// A file that is read on its own.
+    private mutating func addFile(
+      _ file: File, _ delimiter: Unicode.Scalar, isWhole: Bool, onMessage: (String) -> Void
+    ) throws {
+      let source = SourceSQL(
+        path: SQLText.pattern(file.path),
+        form: isWhole ? .whole(delimiter: delimiter) : .lines(delimiter: delimiter))
+      if isWhole {
+        let unclosed = try executor.query(source.isUnclosed, title: "looking for open quotes")
+        guard unclosed.isEmpty else {
+          throw DataError(
+            .unclosedQuote, "a quote opens and is never closed; close it",
+            at: .init(file: file.path.withoutFileScheme))
+        }
+      }
+      let headers = try headers(source, file.path, [file], onMessage: onMessage)
+      guard let fields = headers[file.hash] else { throw Self.changed }
+      try append(source, file.path, [file], blocks(source).blocks, fields)
+    }
+
+    /// The header of every file.
+    private func headers(
+      _ source: SourceSQL, _ table: String, _ files: [File], onMessage: (String) -> Void
+    ) throws -> [Int64: TableFields] {
+      let rows = try executor.query(
+        source.headers(onlyFirst: files.count == 1), title: "reading the headers")
+      var headers: [Int64: TableFields] = [:]
+      var known: [String: TableFields] = [:]
+      for row in rows.map(SparkRow.init) {
+        let (hash, text) = (Int64(try row.integer(0)), try row.text(1))
+        let path = files.first { $0.hash == hash }?.path.withoutFileScheme ?? table
+        let fields =
+          try known[text]
+          ?? TableFields(
+            firstRecord: text, table: path, schema: schema, options: options, onMessage: onMessage)
+        known[text] = fields
+        headers[hash] = fields
+      }
+      if let file = files.first(where: { headers[$0.hash] == nil }) {
+        throw DataError(
+          .emptyFile, "the table is empty; it needs a header and rows",
+          at: .init(file: file.path.withoutFileScheme))
+      }
+      return headers
+    }
+
+    // MARK: Parquet
+
+    private mutating func addParquet(
+      _ table: String, _ files: [File], onMessage: (String) -> Void
+    ) throws {
+      guard options.columns == nil, options.delimiter == nil else {
+        throw DataError(
+          .invalidOption,
+          "\(table) is Parquet, which has its own names and no delimiter; leave out --columns and "
+            + "--delimiter")
+      }
+      let rows = try executor.query(
+        "DESCRIBE QUERY SELECT * FROM parquet.\(SQLText.name(table))", title: "reading the schema")
+      var types: [(name: String, type: String)] = []
+      for row in rows.map(SparkRow.init) { types.append((try row.text(0), try row.text(1))) }
+      let fields = try TableFields(
+        firstRecord: types.map(\.name.csvField).joined(separator: ","), table: table,
+        schema: schema, options: options, onMessage: onMessage)
+      let needed = types.filter { names.contains($0.name) }
+      if let nested = needed.first(where: { $0.type.contains("<") }) {
+        throw DataError(
+          .malformedTable,
+          "column \"\(nested.name)\" is nested; flatten it where it is written, or ignore it",
+          at: .init(file: table))
+      }
+      let source = SourceSQL(
+        path: table,
+        form: .parquet(Dictionary(needed.map { ($0.name, $0.type) }) { first, _ in first }))
+      try append(source, table, files, blocks(source).blocks, fields)
+    }
+
+    // MARK: Blocks
+
+    /// The blocks of a source, and the hashes of files whose lines end within quotes.
+    private func blocks(
+      _ source: SourceSQL
+    ) throws -> (blocks: [SourceSQL.Block], open: Set<Int64>) {
+      var blocks: [SourceSQL.Block] = []
+      var open: Set<Int64> = []
+      for row in try executor.query(source.blocks, title: "counting the rows").map(SparkRow.init) {
+        let (file, start) = (try row.integer(1), try row.integer(3))
+        guard try row.integer(2) == file, try row.integer(4) == start else {
+          throw SparkError(
+            70,
+            "Spark gave two blocks to one task, so that rows cannot be numbered; leave its"
+              + " settings of spark.sql.files as they are")
+        }
+        blocks.append(
+          .init(
+            task: try row.integer(0), file: Int64(file), start: start, count: try row.integer(5)))
+        if try row.integer(6) > 0 { open.insert(Int64(file)) }
+      }
+      return (blocks, open)
+    }
+
+    private static let changed = SparkError(
+      65, "\(SourceSQL.movedMessage); prepare them again when they are at rest")
+
+    /// Numbers the rows of a source, on from those before.
+    private mutating func append(
+      _ source: SourceSQL, _ table: String, _ files: [File], _ blocks: [SourceSQL.Block],
+      _ fields: TableFields
+    ) throws {
+      var places: [SourceSQL.Place] = []
+      let isParquet = if case .parquet = source.form { true } else { false }
+      let ofFile = Dictionary(grouping: blocks, by: \.file)
+      guard Set(ofFile.keys).isSubset(of: files.map(\.hash)) else { throw Self.changed }
+      for file in files {
+        extents.append((file.path.withoutFileScheme, rowCount))
+        let first = rowCount
+        var header = !isParquet && fields.isInFirstRecord ? 1 : 0
+        for block in (ofFile[file.hash] ?? []).sorted(by: { $0.start < $1.start }) {
+          // Of Parquet, a row's number is counted from the file's beginning.
+          places.append(
+            .init(
+              task: block.task, file: file.hash, start: block.start,
+              base: isParquet ? first : rowCount - header, firstRow: header))
+          rowCount += block.count - header
+          header = 0
+        }
+        guard rowCount > first || isParquet else {
+          throw DataError(
+            .noRows, "the table has a header and no rows; add rows",
+            at: .init(file: file.path.withoutFileScheme, line: 1, column: 1))
+        }
+      }
+      parts.append(Part(source: source, places: places, fields: fields))
+    }
+  }
+}
+
+extension String {
+  /// The path of a file of this machine as people write it.
+  fileprivate var withoutFileScheme: String {
+    hasPrefix("file:/") ? String(dropFirst(5)) : self
+  }
+
+  /// What stands behind the last slash.
+  fileprivate var lastPart: String {
+    lastIndex(of: "/").map { String(self[index(after: $0)...]) } ?? self
+  }
+}
