@@ -177,11 +177,6 @@ struct TableLayout {
     private mutating func addText(
       _ table: String, _ files: [File], onMessage: (String) -> Void
     ) throws {
-      if let file = files.first(where: { $0.bytes == 0 }) {
-        throw DataError(
-          .emptyFile, "the table is empty; it needs a header and rows",
-          at: .init(file: file.path.withoutFileScheme))
-      }
       let delimiter = Unicode.Scalar(table.delimiter(given: options.delimiter))
       let source = SourceSQL(path: table, form: .lines(delimiter: delimiter))
       let headers = try headers(source, table, files, onMessage: onMessage)
