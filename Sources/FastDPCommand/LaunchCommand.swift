@@ -72,18 +72,37 @@ struct LaunchRanksCommand: ParsableCommand {
     launcher.shouldStop = { ProcessControl.isStopRequested }
     launcher.onLine = { rank, line in Console.write(rank: rank, line) }
     launcher.onMessage = Console.message
-    launcher.restartCommand = { [program] + LaunchRanksCommand.resuming(command) }
+    let earlier = LaunchRanksCommand.record(of: command)
+    launcher.restartCommand = { [program] + LaunchRanksCommand.resuming(command, besides: earlier) }
     let status = try launcher.run()
     if status != 0 { throw ExitCode(status) }
   }
 
-  /// The command that goes on with a run, where there is one to go on with.
-  static func resuming(_ command: [String]) -> [String] {
+  /// The command that goes on with a run, where this job has begun one.
+  ///
+  /// - Parameters:
+  ///   - command: What ranks were started with.
+  ///   - earlier: The record of an older run in the folder, which is not to be gone on with.
+  /// - Returns: The command to start ranks anew with.
+  private static func resuming(_ command: [String], besides earlier: RecordMark?) -> [String] {
     guard command.first == "train", !command.contains("--resume"),
-      let out = folder(command),
-      FileManager.default.fileExists(atPath: RunDirectory(path: out).record)
+      let mark = record(of: command), mark != earlier
     else { return command }
     return command.filter { $0 != "--overwrite" } + ["--resume"]
+  }
+
+  /// What tells one record of a run from another: every run writes its own file.
+  private struct RecordMark: Equatable {
+    let number: Int?
+    let written: Date?
+  }
+
+  private static func record(of command: [String]) -> RecordMark? {
+    guard let out = folder(command),
+      let facts = try? FileManager.default.attributesOfItem(atPath: RunDirectory(path: out).record)
+    else { return nil }
+    return RecordMark(
+      number: facts[.systemFileNumber] as? Int, written: facts[.modificationDate] as? Date)
   }
 
   private static func folder(_ command: [String]) -> String? {

@@ -97,6 +97,7 @@ struct TrainCommand: ParsableCommand {
     do {
       try members.agree(on: [
         "version": Version.current, "collectives": (collectives ?? .native).rawValue,
+        "resume": "\(resume)",
       ])
       if collectives == .mpi {
         outcome = try trainOverMPI(members, sharing: place)

@@ -172,7 +172,7 @@ struct RankTrainingTests {
   /// Ranks that were started differently say what differs, and nothing is made.
   @Test(arguments: [
     (["--steps", "31"], "steps '31'"), (["--epsilon", "2"], "epsilon"),
-    (["--collectives", "mpi"], "collectives 'mpi'"),
+    (["--collectives", "mpi"], "collectives 'mpi'"), (["--resume"], "resume 'true'"),
   ])
   func differencesAreNamed(more: [String], words: String) throws {
     let data = try folder.dataset(rows: 1000)
