@@ -35,6 +35,14 @@ struct RunFolder {
     holds("charges") ? try Charges(text("charges")).steps : 0
   }
 
+  /// The steps of the last checkpoint, 0 where there is none; what a killed process has not renamed is none.
+  func checkpointSteps() throws -> Int {
+    guard holds("checkpoints") else { return 0 }
+    let names = try FileManager.default.contentsOfDirectory(atPath: "\(path)/checkpoints")
+    return names.compactMap { $0.wholeMatch(of: /step-(\d+)\.safetensors/).flatMap { Int($0.1) } }
+      .max() ?? 0
+  }
+
   /// Checks that every file there is has a known name, is whole, and is the owner's alone.
   func expectWholeFiles(sourceLocation: SourceLocation = #_sourceLocation) throws {
     for (name, data) in try ScratchFolder.contents(of: path) {
