@@ -177,7 +177,7 @@ internal import DPKernels
   public var isOverMPI: Bool { if case .mpi = engine { true } else { false } }
 
   /// Leaves MPI, where sums are MPI's, when all ranks are done: waits until they do so too.
-  public func leaveMPI() { if case .mpi(let group) = engine { group.leave() } }
+  func leaveMPI() { if case .mpi(let group) = engine { group.leave() } }
 
   /// Gives every rank the sum of all ranks' vectors, with the same bits.
   ///
@@ -186,7 +186,7 @@ internal import DPKernels
   ///   - algorithm: How; nil to choose by ``algorithms``.
   /// - Throws: ``CollectiveError``.
   /// - Complexity: See ``AllReduceAlgorithm``. Nothing is allocated from the second call on that has
-  ///   the same length and algorithm.
+  ///   the same length and algorithm, but for the cipher's records where traffic is encrypted.
   @inlinable
   public func allReduce<Element: CollectiveElement>(
     _ vector: inout MutableSpan<Element>, by algorithm: AllReduceAlgorithm? = nil
@@ -254,18 +254,13 @@ internal import DPKernels
   /// - Returns: Its indices.
   public func chunk(of count: Int) -> Range<Int> { Chunks(0..<count, parts: ranks)[rank] }
 
-  /// Takes memory of this rank's part of the shared region; nil where there is no such region.
+  /// Takes memory of this rank's part of the shared region; nil where there is none, or not enough left.
   func reserve(
     _ byteCount: Int
-  ) throws(CollectiveError) -> (address: UnsafeMutableRawPointer, region: SharedRegion)? {
-    guard case .memory(_, _, let region, let layout) = engine else { return nil }
-    let left = unsafe layout.vectorBytes - state.pointee.reserved
-    guard byteCount <= left else {
-      throw CollectiveError(
-        .invalidOption,
-        "a vector of \(byteCount) bytes does not fit the \(left) bytes of shared memory that are "
-          + "left; start the group with more")
-    }
+  ) -> (address: UnsafeMutableRawPointer, region: SharedRegion)? {
+    guard case .memory(_, _, let region, let layout) = engine,
+      unsafe byteCount <= layout.vectorBytes - state.pointee.reserved
+    else { return nil }
     defer { unsafe state.pointee.reserved += byteCount.roundedUp(to: 128) }
     return unsafe (region.base + layout.vectors(rank) + state.pointee.reserved, region)
   }

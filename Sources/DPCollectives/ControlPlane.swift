@@ -22,6 +22,10 @@ final class ControlPlane: @unchecked Sendable {
   private let monitor = Monitor()
   private var links: [ControlLink]
   private var isEnding = false
+  /// Whom rank 0 waits for in an exchange, and in which.
+  private var awaited: (peer: Int, what: String)?
+  /// What to do about a fault that the rest of this process does not notice, and when.
+  private var unheeded: (after: Duration, end: @Sendable (CollectiveError) -> Void)?
   private var thread: HelperThread?
   private let timeout: Duration
   private let wakeUp: (read: Int32, write: Int32)
@@ -64,6 +68,11 @@ final class ControlPlane: @unchecked Sendable {
     SocketCalls.close(wakeUp.write)
   }
 
+  /// Has something done about a fault of the group that this process has not ended for after so long.
+  func onUnheededFault(after time: Duration, _ end: @escaping @Sendable (CollectiveError) -> Void) {
+    monitor.locked { unheeded = (time, end) }
+  }
+
   private func wake() {
     var byte: UInt8 = 1
     // SAFETY: one byte is read from the variable.
@@ -98,6 +107,13 @@ final class ControlPlane: @unchecked Sendable {
   /// Blames a rank that has not come as far as the one that waited in vain.
   private func culprit(_ error: CollectiveError, _ progress: GroupProgress) -> CollectiveError {
     guard rank == 0, error.code == .timeout else { return error }
+    // Who waits for rank 0 in an exchange may wait for whom rank 0 waits for.
+    if error.peer == 0, let awaited {
+      return CollectiveError(
+        .timeout,
+        "\(names[awaited.peer]) has not come to \(awaited.what), in which others waited until their "
+          + "time was up; see what it does, or allow more time", peer: awaited.peer)
+    }
     let others = [(rank, watch.progress)] + links.map { ($0.peer, $0.progress) }
     guard let last = others.min(by: { $0.1 < $1.1 }), last.1 < progress else { return error }
     return CollectiveError(
@@ -132,6 +148,8 @@ final class ControlPlane: @unchecked Sendable {
   ) throws(CollectiveError) -> [UInt8] {
     try monitor.locked { () throws(CollectiveError) in
       guard let index = links.firstIndex(where: { $0.peer == peer }) else { return [] }
+      awaited = (peer, what)
+      defer { awaited = nil }
       while links[index].inbox.isEmpty {
         try watch.check()
         guard !links[index].isClosed else {
@@ -159,6 +177,7 @@ final class ControlPlane: @unchecked Sendable {
   private func live() {
     let lastMoment = { Deadline(after: .seconds(1)) }
     var end: Deadline?
+    var patience: Deadline?
     while true {
       var polled = monitor.locked { descriptors }
       SocketCalls.wait(for: &polled, heartbeat)
@@ -171,6 +190,7 @@ final class ControlPlane: @unchecked Sendable {
         return deadline.left <= 0 || !links.contains { $0.isPending && !$0.isClosed }
       }
       if isDone { break }
+      endUnheeded(&patience)
     }
     monitor.locked {
       for index in links.indices {
@@ -179,6 +199,15 @@ final class ControlPlane: @unchecked Sendable {
       }
       monitor.announce()
     }
+  }
+
+  /// Ends a process that has something else to do than to notice the group's fault.
+  private func endUnheeded(_ patience: inout Deadline?) {
+    guard let fault = watch.fault, let unheeded = monitor.locked({ isEnding ? nil : unheeded })
+    else { return }
+    let deadline = patience ?? Deadline(after: unheeded.after)
+    patience = deadline
+    if deadline.left <= 0 { unheeded.end(fault) }
   }
 
   private var descriptors: [pollfd] {

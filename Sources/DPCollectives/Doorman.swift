@@ -133,17 +133,20 @@ struct Doorman {
 
   private mutating func hear() -> [Visitor] {
     var visitors: [Visitor] = []
-    var left: [Caller] = []
-    for var caller in callers {
-      switch hear(&caller) {
-      case .stays: left.append(caller)
+    // In their place: what a copy of a caller held would not be erased with it.
+    var index = 0
+    while index < callers.count {
+      switch hear(index) {
+      case .stays:
+        index += 1
+        continue
       case .goes(let why):
-        if let why { note("a caller from \(caller.name) was sent away: \(why)") }
-        SocketCalls.close(caller.socket)
+        if let why { note("a caller from \(callers[index].name) was sent away: \(why)") }
+        SocketCalls.close(callers[index].socket)
       case .enters(let visitor): visitors.append(visitor)
       }
+      callers.remove(at: index)
     }
-    callers = left
     return visitors
   }
 
@@ -153,35 +156,40 @@ struct Doorman {
     case enters(Visitor)
   }
 
-  private func hear(_ caller: inout Caller) -> Fate {
+  private mutating func hear(_ index: Int) -> Fate {
     while true {
-      guard flush(&caller) else { return .goes(nil) }
-      guard caller.outgoing.isEmpty else { break }
-      if caller.isLast { return .goes(nil) }
-      guard let bytes = read(caller) else { return .goes(caller.whyGone) }
+      guard Doorman.flush(&callers[index]) else { return .goes(nil) }
+      guard callers[index].outgoing.isEmpty else { break }
+      if callers[index].isLast { return .goes(nil) }
+      guard let bytes = Doorman.read(callers[index]) else { return .goes(callers[index].whyGone) }
       if bytes.isEmpty { break }
-      switch caller.handshake.take(bytes) {
+      switch callers[index].handshake.take(bytes) {
       case .waiting: continue
-      case .send(let answer): caller.outgoing = answer
+      case .send(let answer): callers[index].outgoing = answer
       case .refused(let answer, let why):
         guard !answer.isEmpty else { return .goes(why) }
-        caller.outgoing = answer
-        caller.isLast = true
-        guard flush(&caller), !caller.outgoing.isEmpty else { return .goes(why) }
+        callers[index].outgoing = answer
+        callers[index].isLast = true
+        guard Doorman.flush(&callers[index]), !callers[index].outgoing.isEmpty else {
+          return .goes(why)
+        }
       case .done(let claim, let greeting, let keys, let opener, let welcome):
-        caller.outgoing = welcome.bytes
-        guard flush(&caller), caller.outgoing.isEmpty else { return .goes(nil) }
+        callers[index].outgoing = welcome.bytes
+        guard Doorman.flush(&callers[index]), callers[index].outgoing.isEmpty else {
+          return .goes(nil)
+        }
         return .enters(
           Visitor(
-            socket: caller.socket, claim: claim, greeting: greeting, keys: keys, opener: opener,
-            address: caller.address))
+            socket: callers[index].socket, claim: claim, greeting: greeting, keys: keys,
+            opener: opener,
+            address: callers[index].address))
       }
     }
-    return caller.deadline.left > 0 ? .stays : .goes("it did not prove itself within 2 s")
+    return callers[index].deadline.left > 0 ? .stays : .goes("it did not prove itself within 2 s")
   }
 
   /// What has come, at most as much as is wanted; nil where the caller is gone.
-  private func read(_ caller: Caller) -> [UInt8]? {
+  private static func read(_ caller: Caller) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: caller.handshake.wanted)
     // SAFETY: recv fills the array it is lent, of the length that it is told.
     let count = unsafe recv(caller.socket, &bytes, bytes.count, 0)
@@ -190,7 +198,7 @@ struct Doorman {
   }
 
   /// Sends what waits; false where the caller is gone.
-  private func flush(_ caller: inout Caller) -> Bool {
+  private static func flush(_ caller: inout Caller) -> Bool {
     guard !caller.outgoing.isEmpty else { return true }
     let count = unsafe caller.outgoing.withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress else { return 0 }

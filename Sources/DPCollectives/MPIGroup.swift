@@ -183,15 +183,16 @@ internal import Darwin
     guard let watch else {
       return try check(unsafe perform(collective, vector, length, type))
     }
+    // MPI reads both lists until the operation has ended; only a gathering has any.
+    var isGathering = false
+    if case .allGather = collective { isGathering = true }
     let chunks = Chunks(0..<count, parts: ranks)
-    // MPI reads both lists until the operation has ended.
-    let counts = (0..<ranks).map { Int32(chunks[$0].count) }
-    let starts = (0..<ranks).map { Int32(chunks[$0].lowerBound) }
+    let counts = isGathering ? (0..<ranks).map { Int32(chunks[$0].count) } : []
+    let starts = isGathering ? (0..<ranks).map { Int32(chunks[$0].lowerBound) } : []
     // SAFETY: MPI writes the handle, and the vector until its test says that it is done; both and the
     // lists live until then. After an error the process ends without another use of the vector.
     try unsafe counts.withUnsafeBufferPointer { counts throws(CollectiveError) in
       try unsafe starts.withUnsafeBufferPointer { starts throws(CollectiveError) in
-        guard let counts = counts.baseAddress, let starts = starts.baseAddress else { return }
         var request: Handle?
         try check(
           unsafe begin(collective, vector, length, type, (counts, starts), &request))
@@ -226,18 +227,22 @@ internal import Darwin
 
   private func begin(
     _ collective: Schedule.Collective, _ vector: Handle, _ length: Int32, _ type: Handle,
-    _ parts: (counts: UnsafePointer<Int32>, starts: UnsafePointer<Int32>),
+    _ parts: (counts: UnsafeBufferPointer<Int32>, starts: UnsafeBufferPointer<Int32>),
     _ request: WatchedFunctions.Request
   ) -> Int32 {
     switch collective {
     case .allReduce, .reduceScatter:
-      unsafe watched.allReduce(MPIGroup.inPlace, vector, length, type, sum, world, request)
+      return unsafe watched.allReduce(
+        MPIGroup.inPlace, vector, length, type, sum, world, request)
     case .broadcast(let root):
-      unsafe watched.broadcast(vector, length, type, Int32(root), world, request)
-    case .barrier: unsafe watched.barrier(world, request)
+      return unsafe watched.broadcast(vector, length, type, Int32(root), world, request)
+    case .barrier: return unsafe watched.barrier(world, request)
     case .allGather:
-      unsafe watched.allGather(
-        MPIGroup.inPlace, 0, type, vector, parts.counts, parts.starts, type, world, request)
+      guard let counts = unsafe parts.counts.baseAddress,
+        let starts = unsafe parts.starts.baseAddress
+      else { preconditionFailure("no chunks of \(ranks) ranks") }
+      return unsafe watched.allGather(
+        MPIGroup.inPlace, 0, type, vector, counts, starts, type, world, request)
     }
   }
 

@@ -212,8 +212,9 @@ public final class RankGroup {
   /// The same ranks over the system's Open MPI, which mpirun has started them with.
   ///
   /// MPI knows no encryption, so ranks on several hosts are refused it unless the group was told to
-  /// accept traffic in clear. Its waits end with the group, and at the timeout; it is left by
-  /// ``Communicator/leaveMPI()``, and otherwise by the end of the process, for which mpirun ends all.
+  /// accept traffic in clear. Its waits end with the group, and at the timeout, but for its start and
+  /// end, which ``onUnheededFault(after:_:)`` is for; it is left by ``leaveMPI(_:)``, and otherwise by the
+  /// end of the process, for which mpirun ends all.
   ///
   /// - Returns: This rank's communicator.
   /// - Throws: ``CollectiveError`` where there is no Open MPI, where it counts ranks otherwise, or
@@ -227,6 +228,8 @@ public final class RankGroup {
           + "travel in clear; use --collectives native, or accept it with --accept-unencrypted-traffic"
       )
     }
+    // MPI's start has no deadline, so ranks come to it together.
+    _ = try exchange("start of MPI", [])
     let group = try MPIGroup(leavesAtEnd: false)
     guard group.rank == rank, group.ranks == ranks else {
       throw CollectiveError(
@@ -235,6 +238,29 @@ public final class RankGroup {
           + "\(ranks); start all ranks by Open MPI's mpirun, or use --collectives native")
     }
     return Communicator(group, hosts: places, timeout: communicator.timeout, watch: watch)
+  }
+
+  /// Leaves MPI when the work is done, with all other ranks.
+  ///
+  /// - Parameter sums: What ``communicatorOverMPI()`` returned.
+  /// - Throws: ``CollectiveError`` where another rank does not come to its end.
+  public func leaveMPI(_ sums: Communicator) throws(CollectiveError) {
+    _ = try exchange("end of MPI", [])
+    sums.leaveMPI()
+  }
+
+  /// Has something done where the group fails and this process does not notice.
+  ///
+  /// Calls of the group and its communicator throw the group's fault at once. A process that is stuck
+  /// elsewhere, in a file that does not open or in MPI's own start, would stay behind.
+  ///
+  /// - Parameters:
+  ///   - time: How long after the fault, if the group was not closed or forgotten by then.
+  ///   - end: What to do, on a thread of its own, more than once if it returns: end the process.
+  public func onUnheededFault(
+    after time: Duration = .seconds(5), _ end: @escaping @Sendable (CollectiveError) -> Void
+  ) {
+    plane?.onUnheededFault(after: time, end)
   }
 
   /// What has ended the group, as any rank has seen it; nil while it is well.

@@ -119,20 +119,30 @@ package enum RankProcesses {
     return process
   }
 
-  /// Waits for all, and ends the others when one has failed.
+  /// How long ranks have to end by themselves when another has failed.
+  private static let patience = Duration.seconds(5)
+
+  /// Waits for all, and ends the others when one has failed, by force those that do not end.
   private static func wait(for processes: [pid_t]) -> Int32 {
     var left = processes
     var first: Int32 = 0
+    var deadline: Deadline?
     while !left.isEmpty {
       var status: Int32 = 0
       // SAFETY: waitpid fills the integer it is lent.
-      let ended = unsafe waitpid(-1, &status, 0)
+      let ended = unsafe waitpid(-1, &status, deadline == nil ? 0 : WNOHANG)
+      if ended == 0, let deadline {
+        if deadline.left <= 0 { for process in left { kill(process, SIGKILL) } }
+        usleep(10_000)
+        continue
+      }
       guard ended > 0 || errno == EINTR else { break }
       guard let index = left.firstIndex(of: ended) else { continue }
       left.remove(at: index)
       let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
       guard code != 0, first == 0 else { continue }
       first = code
+      deadline = Deadline(after: patience)
       for process in left { kill(process, SIGTERM) }
     }
     return first

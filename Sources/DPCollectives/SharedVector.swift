@@ -38,13 +38,13 @@ extension Communicator {
   /// - Parameters:
   ///   - element: The kind of number.
   ///   - count: How many.
-  /// - Returns: The vector; in memory of the process where the group shares none.
-  /// - Throws: ``CollectiveError`` where the group's shared memory has no room left.
+  /// - Returns: The vector; in memory of the process where the group shares none, or has no room left: its
+  ///   sums then take copies.
   public func makeVector<Element: CollectiveElement>(
     of element: Element.Type, count: Int
-  ) throws(CollectiveError) -> SharedVector<Element> {
+  ) -> SharedVector<Element> {
     precondition(count >= 0, "\(count) elements")
-    guard let place = unsafe try reserve(count * Element.kind.byteCount) else {
+    guard let place = unsafe reserve(count * Element.kind.byteCount) else {
       let elements = UnsafeMutableBufferPointer<Element>.allocate(capacity: count)
       unsafe elements.withMemoryRebound(to: UInt8.self) { unsafe $0.initialize(repeating: 0) }
       return unsafe SharedVector(elements, in: nil)

@@ -127,8 +127,7 @@ package final class StepEngine {
   ///   - kernels: The loops to use, of the plan's numerics; the fastest by default.
   ///   - share: What part of the training split `table` is; nil for all of it.
   ///   - communicator: The ranks that take steps together; nil where this one is alone.
-  /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand,
-  ///   ``CollectiveError`` where ranks have too little memory to share.
+  /// - Throws: ``ModelError`` or ``PrivacyError`` when the plan was changed by hand.
   package init(
     _ plan: TrainingPlan, table: ExampleTable, key: some RunKey, start: ModelState,
     threads: Int = 1, kernels: TileKernels? = nil, share: RowShare? = nil,
@@ -162,7 +161,7 @@ package final class StepEngine {
     sampler = try PoissonSampler(key, samplingRate: rate, blocks: records)
     blocks = share.blocks(of: records)
     let together = communicator.flatMap { $0.ranks > 1 ? $0 : nil }
-    peers = try together.map { try StepExchange($0, coordinates: count) }
+    peers = together.map { StepExchange($0, coordinates: count) }
     let own = peers?.noiseCoordinates ?? 0..<count
     let size = StepEngine.noiseCoordinates
     noise = stride(from: own.lowerBound, to: own.upperBound, by: size).map { first in

@@ -59,8 +59,7 @@ final class StepExchange {
   /// - Parameters:
   ///   - communicator: The ranks; used by nothing else while a step is under way.
   ///   - coordinates: d.
-  /// - Throws: ``CollectiveError`` where the group's shared memory is too small.
-  init(_ communicator: Communicator, coordinates: Int) throws(CollectiveError) {
+  init(_ communicator: Communicator, coordinates: Int) {
     self.communicator = communicator
     self.coordinates = coordinates
     let size = StepExchange.groupCoordinates
@@ -70,8 +69,8 @@ final class StepExchange {
       min(coordinates, groups.lowerBound * size)..<min(coordinates, groups.upperBound * size)
     let count = coordinates + StepExchange.tailCount
     showsVectors = communicator.canShow(bytes: 8 * count)
-    evenVector = try communicator.makeVector(of: Double.self, count: count)
-    oddVector = try communicator.makeVector(of: Double.self, count: showsVectors ? count : 0)
+    evenVector = communicator.makeVector(of: Double.self, count: count)
+    oddVector = communicator.makeVector(of: Double.self, count: showsVectors ? count : 0)
     part = [Double](repeating: 0, count: StepExchange.partCoordinates)
   }
 

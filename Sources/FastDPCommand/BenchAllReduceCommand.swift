@@ -88,7 +88,7 @@ struct BenchAllReduceCommand: ParsableCommand {
   /// The part of a rank that a launcher has started.
   private func measure(_ place: LaunchEnvironment, _ environment: [String: String]) throws {
     let bytes = (lengths.max() ?? 4) + 4096
-    let members = try RankGroup.join(place, options: group.options(vectorBytes: bytes))
+    let members = try group.join(place, vectorBytes: bytes)
     try members.agree(on: [
       "version": Version.current, "sizes": lengths.map(String.init).joined(separator: ","),
       "algorithm": algorithm ?? "auto", "repeats": repeats.map(String.init) ?? "",
@@ -117,7 +117,8 @@ struct BenchAllReduceCommand: ParsableCommand {
   /// One rank's part.
   private func measure(_ place: String, _ environment: [String: String]) throws {
     let overMPI = place == MPILaunch.place
-    let group = overMPI ? try Communicator.overMPI() : try InheritedGroup(place).join()
+    let group =
+      overMPI ? try Communicator.overMPI() : try InheritedGroup(place).join(timeout: group.patience)
     if !overMPI { RankProcesses.endWithParent() }
     RankProcesses.keepToShare(rank: group.rank, ranks: group.ranks)
     try measure(group, environment, overMPI: overMPI)
@@ -127,7 +128,7 @@ struct BenchAllReduceCommand: ParsableCommand {
     _ group: Communicator, _ environment: [String: String], overMPI: Bool = false
   ) throws {
     let cost = overMPI ? nil : try prepare(group, environment)
-    let vector = try group.makeVector(of: Float.self, count: (lengths.max() ?? 4) / 4)
+    let vector = group.makeVector(of: Float.self, count: (lengths.max() ?? 4) / 4)
     var report = AllReduceReport(cost: model ? cost : nil)
     for bytes in lengths {
       for algorithm in algorithms(bytes, group) {

@@ -57,10 +57,31 @@ struct GroupOptions: ParsableArguments {
     return variables.merging(["FASTDP_SECRET_FILE": secretFile]) { $1 }
   }
 
+  /// How long to wait for another rank.
+  var patience: Duration { timeout?.duration ?? .seconds(30) }
+
+  /// Finds the other ranks.
+  ///
+  /// Where the group fails later and this process is stuck elsewhere, it is ended.
+  ///
+  /// - Parameters:
+  ///   - place: This process's.
+  ///   - vectorBytes: Bytes of vectors that have room in shared memory.
+  /// - Returns: The group.
+  /// - Throws: ``CollectiveError``.
+  func join(_ place: LaunchEnvironment, vectorBytes: Int = 1 << 26) throws -> RankGroup {
+    let members = try RankGroup.join(place, options: options(vectorBytes: vectorBytes))
+    members.onUnheededFault(after: min(patience, .seconds(5))) {
+      Console.error("\($0)")
+      ProcessControl.endAtOnce(ExitStatus.unavailable)
+    }
+    return members
+  }
+
   /// How to wait, and what to use.
-  func options(vectorBytes: Int = 1 << 26) -> RendezvousOptions {
+  private func options(vectorBytes: Int) -> RendezvousOptions {
     RendezvousOptions(
-      timeout: timeout?.duration ?? .seconds(30), transport: transport ?? .auto, bind: bind,
+      timeout: patience, transport: transport ?? .auto, bind: bind,
       acceptsUnencryptedTraffic: acceptsUnencryptedTraffic, vectorBytes: vectorBytes)
   }
 }

@@ -35,6 +35,9 @@ enum ProcessControl {
   /// Whether standard error is a terminal.
   static let hasTerminal = isatty(STDERR_FILENO) == 1
 
+  /// Ends the process, whatever its other threads are doing.
+  static func endAtOnce(_ status: Int32) -> Never { _exit(status) }
+
   /// Ends the process.
   static func exit(_ status: Int32) -> Never {
     #if canImport(Glibc)

@@ -92,12 +92,12 @@ struct TrainCommand: ParsableCommand {
       if place?.rank ?? 0 == 0, let outcome = try train(nil) { try report(outcome) }
       return
     }
-    let members = try RankGroup.join(place, options: group.options())
+    let members = try group.join(place)
     let outcome: TrainingOutcome?
     do {
       try members.agree(on: [
         "version": Version.current, "collectives": (collectives ?? .native).rawValue,
-        "resume": "\(resume)",
+        "resume": "\(resume)", "algorithm": chosenAlgorithm ?? "auto",
       ])
       if collectives == .mpi {
         outcome = try trainOverMPI(members, sharing: place)
@@ -121,14 +121,19 @@ struct TrainCommand: ParsableCommand {
   ) throws -> TrainingOutcome? {
     let sums = try members.communicatorOverMPI()
     let outcome = try train(TrainingRanks(members, sumsBy: sums), sharing: place)
-    sums.leaveMPI()
+    try members.leaveMPI(sums)
     return outcome
+  }
+
+  /// How sums over ranks are to be done; nil for what is measured to be the fastest.
+  private var chosenAlgorithm: String? {
+    algorithm.flatMap { $0 == "auto" ? nil : $0 }
+      ?? ProcessInfo.processInfo.environment["FASTDP_ALLREDUCE"]
   }
 
   /// How sums over ranks are done: as asked for, or as measured.
   private func chooseAlgorithms(_ communicator: Communicator) throws {
-    let table = algorithm == "auto" ? nil : algorithm
-    if let table = table ?? ProcessInfo.processInfo.environment["FASTDP_ALLREDUCE"] {
+    if let table = chosenAlgorithm {
       communicator.algorithms = try AlgorithmTable(table)
     } else {
       try communicator.tune()

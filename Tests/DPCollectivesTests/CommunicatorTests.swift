@@ -110,8 +110,8 @@ struct CommunicatorTests {
     init(_ communicator: Communicator, count: Int) throws {
       #expect(communicator.canShow(bytes: 8 * count) == (communicator.ranks <= 4 || count <= 2048))
       self.communicator = communicator
-      even = try communicator.makeVector(of: Double.self, count: count)
-      odd = try communicator.makeVector(of: Double.self, count: count)
+      even = communicator.makeVector(of: Double.self, count: count)
+      odd = communicator.makeVector(of: Double.self, count: count)
     }
 
     func fill(_ round: Int, _ element: (Int) -> Double) {
@@ -133,7 +133,7 @@ struct CommunicatorTests {
     let group = try TestLink.tcp.group(2)
     let refused = try RankThreads.run(2) { rank in
       let communicator = try group.communicator(rank)
-      let vector = try communicator.makeVector(of: Double.self, count: 4)
+      let vector = communicator.makeVector(of: Double.self, count: 4)
       #expect(!communicator.canShow(bytes: 32))
       return #expect(throws: CollectiveError.self) { try communicator.show(vector) }?.code
     }
@@ -144,7 +144,7 @@ struct CommunicatorTests {
       #expect(communicator.canShow(bytes: 1 << 12) && !communicator.canShow(bytes: 1 << 40))
       communicator.algorithms = AlgorithmTable(always: .ring)
       #expect(!communicator.canShow(bytes: 1 << 12))
-      let vector = try communicator.makeVector(of: Double.self, count: 4 + rank)
+      let vector = communicator.makeVector(of: Double.self, count: 4 + rank)
       try communicator.show(vector)
       return #expect(throws: CollectiveError.self) { try communicator.awaitShown() }?.code
     }
@@ -236,6 +236,28 @@ struct CommunicatorTests {
     }
   }
 
+  /// A vector that the shared memory has no room for is one all the same: the model may be of any size.
+  @Test func vectorsWithoutRoomAreSummed() throws {
+    let count = 20_000
+    let group = try TestLink.shm.group(2, vectorBytes: 4 * count)
+    let agree = try RankThreads.run(2) { rank in
+      let communicator = try group.communicator(rank)
+      let first = communicator.makeVector(of: Double.self, count: count)
+      let second = communicator.makeVector(of: Double.self, count: count / 2)
+      #expect(!communicator.canShow(bytes: 8 * count))
+      func isSummed(_ vector: borrowing SharedVector<Double>) throws -> Bool {
+        try vector.withMutableSpan { span throws(CollectiveError) in
+          for index in 0..<span.count { span[index] = Double(index + rank) }
+          try communicator.allReduce(&span)
+          return (0..<span.count).allSatisfy { span[$0] == Double(2 * $0 + 1) }
+        }
+      }
+      let sums = try [isSummed(first), isSummed(second)]
+      return sums == [true, true]
+    }
+    #expect(agree.allSatisfy { $0 })
+  }
+
   /// Ranks whose vectors lie in shared memory sum with ranks whose vectors do not.
   @Test(arguments: [2, 3], [300_001, 700_001])
   func vectorsInsideAndOutsideSumTogether(ranks: Int, count: Int) throws {
@@ -244,7 +266,7 @@ struct CommunicatorTests {
       let communicator = try group.communicator(rank)
       let terms = (0..<count).map { Float($0 % 1000 + rank) }
       let expected = (0..<count).map { Float($0 % 1000 * ranks + ranks * (ranks - 1) / 2) }
-      let inside = try communicator.makeVector(of: Float.self, count: count)
+      let inside = communicator.makeVector(of: Float.self, count: count)
       var outside = terms
       guard rank == 1 else {
         return try inside.withMutableSpan { span throws(CollectiveError) in
@@ -270,7 +292,7 @@ struct CommunicatorTests {
       var outside = (0..<count).map { Float($0 % 1000 + rank) }
       var outsideSpan = outside.mutableSpan
       try communicator.allReduce(&outsideSpan)
-      let inside = try communicator.makeVector(of: Float.self, count: count)
+      let inside = communicator.makeVector(of: Float.self, count: count)
       inside.withMutableSpan { for index in 0..<count { $0[index] = Float(index % 1000 + rank) } }
       try inside.withMutableSpan { span throws(CollectiveError) in
         try communicator.allReduce(&span)

@@ -86,7 +86,7 @@ struct CostOfCallsTests {
 
   /// Sums of four lengths by slots and in place, after a round of each that makes the plans.
   private static func sum(_ communicator: Communicator) throws {
-    let vector = try communicator.makeVector(of: Float.self, count: 4096)
+    let vector = communicator.makeVector(of: Float.self, count: 4096)
     for turn in 0..<200 {
       if turn == 1, !ThreadWatch.forbidSystemCalls() { return }
       for count in [1, 16, 256, 4096] {

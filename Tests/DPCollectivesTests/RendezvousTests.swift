@@ -260,6 +260,43 @@ struct RendezvousTests {
     expect(failure(results[2]), [.refused, .timeout], naming: ["rank 0"])
   }
 
+  /// A rank that lives and does not come to an exchange is named by all, though the others wait for rank 0,
+  /// and is told so itself where it is stuck.
+  @Test(arguments: [1, 2])
+  func whoIsMissingInAnExchangeIsNamed(stuck: Int) throws {
+    let place = try Place()
+    defer { place.remove() }
+    let options = options(timeout: .seconds(2))
+    let results = RankThreads.results(3) { rank -> String in
+      let group = try RankGroup.join(try place.environment(rank, of: 3), options: options)
+      guard rank == stuck else {
+        // The others' time is up before rank 0's.
+        if rank == 0 { usleep(300_000) }
+        _ = try group.gather([])
+        return ""
+      }
+      let told = Told()
+      group.onUnheededFault(after: .milliseconds(200)) { told.take("\($0)") }
+      for _ in 0..<1000 where told.text.isEmpty { usleep(10_000) }
+      return told.text
+    }
+    for (rank, result) in results.enumerated() where rank != stuck {
+      expect(failure(result), [.timeout], naming: ["rank \(stuck) (", "gather"])
+    }
+    let told = try results[stuck].get()
+    #expect(told.contains("rank \(stuck) ("), "\(told)")
+  }
+
+  /// What a rank was told on another thread.
+  private final class Told: @unchecked Sendable {
+    // Sendable: every access holds the lock.
+    private let lock = NSLock()
+    private var line = ""
+
+    var text: String { lock.withLock { line } }
+    func take(_ text: String) { lock.withLock { line = text } }
+  }
+
   /// Callers that know nothing, say nothing or say nonsense keep nobody out.
   @Test func strangersKeepNobodyOut() throws {
     let place = try Place()

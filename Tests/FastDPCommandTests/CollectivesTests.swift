@@ -1,5 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
+
+#if canImport(Glibc)
+import Glibc
+#endif
 
 /// What `fastdp bench allreduce` and `fastdp simulate` promise.
 struct CollectivesTests {
@@ -27,6 +32,27 @@ struct CollectivesTests {
       #expect(shortest > 0 && shortest <= median)
     }
   }
+
+  #if os(Linux)
+  /// A rank that is stopped ends the benchmark within the timeout and a few seconds more, and is ended too.
+  @Test func benchEndsWithARankThatIsStopped() throws {
+    let bench = try RunningProgram(
+      Program.path(),
+      [
+        "bench", "allreduce", "--ranks", "2", "--sizes", "4000000", "--repeats", "1000000",
+        "--timeout", "2s",
+      ], environment: [:])
+    let ranks = try Children.wait(of: bench.process, count: 2)
+    Thread.sleep(forTimeInterval: 0.5)
+    kill(ranks[1], SIGSTOP)
+    let start = ContinuousClock.now
+    let outcome = try bench.wait()
+    #expect(outcome.status == 69, "\(outcome.errors)")
+    #expect(outcome.errors.contains("rank 1"), "\(outcome.errors)")
+    #expect(ContinuousClock.now - start < .seconds(20))
+    #expect(!ranks.contains(where: Children.isAlive))
+  }
+  #endif
 
   /// Every algorithm can be asked for, and the table of lengths can be set.
   @Test func benchTakesAlgorithms() throws {

@@ -171,6 +171,7 @@ struct RankTrainingTests {
   @Test(arguments: [
     (["--steps", "31"], "steps '31'"), (["--epsilon", "2"], "epsilon"),
     (["--collectives", "mpi"], "collectives 'mpi'"), (["--resume"], "resume 'true'"),
+    (["--algorithm", "ring"], "algorithm 'ring'"),
   ])
   func differencesAreNamed(more: [String], words: String) throws {
     let data = try folder.dataset(rows: 1000)
