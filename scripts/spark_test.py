@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs fastdp-spark against a real Spark: what ends well, and everything that can go wrong on the way.
+"""Runs fastdp-spark, and fastdp with it, against a real Spark: what ends well, and everything that can go wrong.
 
-Usage: scripts/spark test, which calls this with SPARK_HOME set:   python3 scripts/spark_test.py FASTDP_SPARK [NAME...]
+Usage: scripts/spark test, which calls this with SPARK_HOME set:   python3 scripts/spark_test.py FASTDP_SPARK FASTDP [NAME...]
 
-Without names all of TESTS run, in about three minutes on two cores. One cluster (master, two workers with an executor
+Without names all of TESTS run, in about five minutes on two cores. One cluster (master, two workers with an executor
 each, Connect server) and three local Sparks are started; nothing is left running, whatever fails.
 """
 import json
@@ -21,6 +21,7 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = None
+FASTDP = None
 FOLDER = None
 ROWS = 5_000_000
 # A hard end, and the time after which no further test is begun (scripts/spark test --if-there, for make test).
@@ -396,19 +397,167 @@ def client_killed():
     interrupted(end)
 
 
+# What fastdp prepare does with all of that: the table is prepared here once, and on the cluster under faults.
+
+SCHEMA = """label: seventh
+columns:
+  number: {type: numeric, bounds: [0, 5000000]}
+  seventh: {type: categorical, categories: [0, 1, 2, 3, 4, 5, 6]}
+"""
+PREPARED = {}
+
+
+def fastdp(*words):
+    return subprocess.run([FASTDP, *words], text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+
+
+class Preparation:
+    """A running fastdp prepare --engine spark of the table."""
+
+    def __init__(self, name, *more):
+        self.out = f"{FOLDER}/{name}"
+        self.state = os.path.join(FOLDER, "state")
+        self.process = subprocess.Popen(
+            [FASTDP, "prepare", f"{FOLDER}/table/*.csv", *TABLE, "--out", self.out, "--engine", "spark",
+             "--spark-remote", CLUSTER.remote.split("/;")[0], *more],
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "FASTDP_SPARK": PROGRAM, "FASTDP_SPARK_TOKEN": "sesame",
+                 "XDG_STATE_HOME": self.state})
+
+    def helper(self):
+        """The process of fastdp-spark."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as found:
+            return int(found.read().split()[0])
+
+    def wait_for_tasks(self, writing):
+        """Waits until the rows are counted, or written, and some tasks of that are done."""
+        def is_there():
+            check(self.process.poll() is None, f"it ended before it could be disturbed: {self.process.returncode}")
+            jobs = [j for j in CLUSTER.running_jobs() if j["numTasks"] >= 20 and j["numCompletedTasks"] > 0]
+            return jobs and os.path.exists(f"{self.out}/_temporary") == writing
+        wait_until(is_there, "tasks are done", 60)
+
+    def end(self, status, words="", limit=120):
+        """Waits for the end, and checks what was said."""
+        output, errors = self.process.communicate(timeout=limit)
+        check(self.process.returncode == status, f"status {self.process.returncode}, not {status}: {errors}")
+        check(words in errors and "Exception" not in errors, f"{words!r} is not in what was said: {errors}")
+        return output, errors
+
+    def expect_nothing(self):
+        """Checks that what is left is taken for no result by anybody."""
+        check(not os.path.exists(f"{self.out}/_fastdp/_SUCCESS"), "a preparation that was ended looks done")
+        refused = fastdp("train", self.out, "--out", f"{FOLDER}/none", "--steps", "1", "--non-private")
+        check(refused.returncode in (65, 66) and len(refused.stderr.splitlines()) == 1, f"{refused}")
+
+
+TABLE = []
+
+
+def contents(data):
+    """What a dataset's rows hash to, and the model that one step makes of them."""
+    run = f"{FOLDER}/run"
+    done = fastdp("train", data, "--out", run, "--overwrite", "--steps", "1", "--batch-size", "5000",
+                  "--insecure-seed", "1", "--numerics", "canonical")
+    check(done.returncode == 0, done.stderr)
+    with open(f"{run}/run.json") as record, open(f"{run}/model.safetensors", "rb") as model:
+        return json.load(record)["exact"]["contentHash"], model.read()
+
+
+def expect_prepared(preparation, output):
+    """Checks that the result is the native engine's, counts and rows."""
+    found = json.loads(output)
+    for key in ["rowsRead", "rowsKept", "rowsMissing", "rowsRejected", "trainExamples", "testExamples", "features"]:
+        check(found[key] == PREPARED["counts"][key], f"{key} is {found[key]}, not {PREPARED['counts'][key]}")
+    check(contents(preparation.out) == PREPARED["contents"], "other rows than the native engine's")
+    shutil.rmtree(preparation.out)
+    CLUSTER.idle()
+
+
+def prepare_here():
+    """The table by the native engine: what the cluster is compared with."""
+    with open(f"{FOLDER}/schema.yaml", "w") as schema:
+        schema.write(SCHEMA)
+    TABLE[:] = ["--schema", f"{FOLDER}/schema.yaml", "--columns", "number,seventh", "--source", "numbers", "--json"]
+    out = f"{FOLDER}/native.safetensors"
+    done = fastdp("prepare", f"{FOLDER}/table/*.csv", *TABLE, "--out", out)
+    check(done.returncode == 0, done.stderr)
+    PREPARED["counts"] = json.loads(done.stdout)
+    check(PREPARED["counts"]["rowsKept"] == ROWS, f"{done.stdout}")
+    PREPARED["contents"] = contents(out)
+
+
+def prepare_loses_executors():
+    """One executor is killed while rows are counted, another while they are written."""
+    preparation = Preparation("spark-lost")
+    wait_until(lambda: len(CLUSTER.executors()) == 2, "both executors are there")
+    preparation.wait_for_tasks(writing=False)
+    os.kill(CLUSTER.executors()[0], signal.SIGKILL)
+    wait_until(lambda: os.path.exists(f"{preparation.out}/_temporary"), "rows are written", 120)
+    wait_until(lambda: len(CLUSTER.executors()) == 2, "both executors are back")
+    preparation.wait_for_tasks(writing=True)
+    os.kill(CLUSTER.executors()[0], signal.SIGKILL)
+    expect_prepared(preparation, preparation.end(0)[0])
+
+
+def prepare_interrupted():
+    preparation = Preparation("spark-stopped")
+    preparation.wait_for_tasks(writing=True)
+    preparation.process.send_signal(signal.SIGINT)
+    _, errors = preparation.end(130, limit=30)
+    check(len(errors.splitlines()) <= 2, errors)
+    CLUSTER.idle()
+    preparation.expect_nothing()
+    check(os.listdir(f"{preparation.state}/fastdp/spark") == [], "a session is left")
+
+
+def prepare_killed():
+    """fastdp dies by -9 while rows are written; what it has left can be overwritten."""
+    preparation = Preparation("spark-killed")
+    preparation.wait_for_tasks(writing=True)
+    helper = preparation.helper()
+    preparation.process.kill()
+    preparation.process.communicate()
+    CLUSTER.idle()
+    wait_until(lambda: not os.path.exists(f"/proc/{helper}"), "fastdp-spark has ended", 20)
+    preparation.expect_nothing()
+    again = Preparation("spark-killed", "--overwrite")
+    expect_prepared(again, again.end(0)[0])
+
+
+def prepare_loses_its_helper():
+    """fastdp-spark dies by -9 while rows are written: fastdp says so, and the next one ends the job."""
+    preparation = Preparation("spark-helper")
+    preparation.wait_for_tasks(writing=True)
+    os.kill(preparation.helper(), signal.SIGKILL)
+    preparation.end(69, "fastdp-spark", limit=30)
+    preparation.expect_nothing()
+    client = Client()
+    client.connect(CLUSTER.remote)
+    CLUSTER.idle()
+    check(client.close() == 0, "ends badly")
+    preparation.expect_nothing()
+
+
 def server_killed():
-    """The last test of the cluster: the Connect server dies during a write."""
+    """The last test of the cluster: the Connect server dies during a write, and during a preparation's."""
     out = f"{FOLDER}/server"
+    preparation = Preparation("spark-server")
+    preparation.wait_for_tasks(writing=True)
     client = Client()
     client.connect(CLUSTER.remote, patience=3)
     request = client.send(run={"sql": slow_write(out), "kind": "command"})
     client.progress_of(request)
+    check(preparation.process.poll() is None, "the preparation ended before it could be disturbed")
     os.kill(CLUSTER.process("connect"), signal.SIGKILL)
     began = time.monotonic()
     expect_error(client.end_of(request), 69)
     check(time.monotonic() - began < 20, "too slow to notice")
     check(client.close() == 0, "ends badly")
     check(not has_result(out), "a write that was ended looks done")
+    preparation.end(69, CLUSTER.remote.split("/;")[0].removeprefix("sc://"), limit=60)
+    preparation.expect_nothing()
     wait_until(lambda: not CLUSTER.master()["activeapps"], "the master has dropped the application", 60)
     wait_until(lambda: not CLUSTER.executors(), "the executors are gone")
 
@@ -476,7 +625,10 @@ def no_java_and_no_spark():
 
 # The order matters: the cluster is there for the first ones, and server_killed is its last.
 ON_CLUSTER = [make_table, types_and_errors, wrong_token_and_host, stream_cut, executor_killed_in_read,
-              executor_killed_in_write, ctrl_c, cancelled, caller_killed, client_killed, server_killed]
+              executor_killed_in_write, ctrl_c, cancelled, caller_killed, client_killed, prepare_here,
+              prepare_loses_executors, prepare_interrupted, prepare_killed, prepare_loses_its_helper, server_killed]
+# What must have run before any test of the cluster.
+FIRST = [make_table, prepare_here]
 TESTS = [no_java_and_no_spark] + ON_CLUSTER + [local, local_killed, session_expired]
 
 
@@ -508,13 +660,13 @@ def run(tests):
 
 
 def main():
-    global PROGRAM, FOLDER
-    PROGRAM = os.path.abspath(sys.argv[1])
+    global PROGRAM, FASTDP, FOLDER
+    PROGRAM, FASTDP = map(os.path.abspath, sys.argv[1:3])
     tests = TESTS
-    if sys.argv[2:]:
-        tests = [t for t in TESTS if t.__name__ in sys.argv[2:]]
-        if any(t in ON_CLUSTER for t in tests) and make_table not in tests:
-            tests.insert(0, make_table)
+    if sys.argv[3:]:
+        tests = [t for t in TESTS if t.__name__ in sys.argv[3:]]
+        if any(t in ON_CLUSTER for t in tests):
+            tests = FIRST + [t for t in tests if t not in FIRST]
     FOLDER = tempfile.mkdtemp(prefix="fastdp-spark-test-")
     # Spark's processes are ended even where this one is interrupted.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
