@@ -5,7 +5,8 @@ final class ChunkPool {
   private let make: () -> TableChunk
   private var chunks: [TableChunk] = []
   private var columns: ParquetEncoder?
-  private var group: Int?
+  /// The number of the first row of the part that is read.
+  private var part: Int?
 
   init(_ make: @escaping () -> TableChunk) { self.make = make }
 
@@ -15,7 +16,7 @@ final class ChunkPool {
     return chunks[index]
   }
 
-  /// The columns at a row group, or within it where they were there before.
+  /// The columns at a part of a row group, or within it where they were there before.
   ///
   /// - Parameters:
   ///   - table: The file's table.
@@ -28,7 +29,7 @@ final class ChunkPool {
   ) throws -> ParquetEncoder {
     if columns?.table !== table {
       columns = nil
-      group = nil
+      self.part = nil
     }
     let columns =
       try columns
@@ -36,10 +37,10 @@ final class ChunkPool {
         table, part.file, context.schema,
         isUsed: context.options.usesRowPlan && context.needsExamples)
     self.columns = columns
-    if let index = part.group, index != group {
-      try columns.rows.select(rowGroup: index, firstRow: part.firstRow)
+    if let group = part.group, part.firstRow != self.part {
+      try columns.rows.select(rowGroup: group, rows: part.rows, firstRow: part.firstRow)
     }
-    group = part.group
+    self.part = part.firstRow
     return columns
   }
 }

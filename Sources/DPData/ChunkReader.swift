@@ -2,7 +2,7 @@ internal import DPFiles
 internal import DPParquet
 
 /// Hands tables out one after another: texts in chunks, cut where records end, Parquet files in row
-/// groups.
+/// groups, the long ones in parts.
 ///
 /// A file's header is read, and checked, with its first chunk.
 final class ChunkReader {
@@ -13,8 +13,8 @@ final class ChunkReader {
   private var table: TableContext?
   private var reader: CSVReader?
   private var file: ParquetFile?
-  /// The row group that is next, and the number of its first row.
-  private var nextGroup = (index: 0, firstRow: 0)
+  /// The row group that is next, the first of its rows that is, and the number of that row in the file.
+  private var nextGroup = (index: 0, row: 0, firstRow: 0)
   private var nextPart = 0
   private var nextTicket = 0
   /// Bytes behind the last chunk's end, with which the next one begins.
@@ -114,7 +114,7 @@ final class ChunkReader {
       onMessage: isFirst ? context.onMessage : { _ in })
     begin(part, header, delimiter: UInt8(ascii: ","), firstLine: 0)
     self.file = file
-    nextGroup = (0, 0)
+    nextGroup = (0, 0, 0)
   }
 
   private func begin(
@@ -126,18 +126,42 @@ final class ChunkReader {
     nextPart += 1
   }
 
-  /// Hands out the next row group; a file without any gives one piece without rows.
+  /// Hands out the next row group, or part of one; a file without any gives one piece without rows.
   private func handOut(_ file: ParquetFile, _ chunk: TableChunk) {
     let groups = file.rowGroups
     let group = nextGroup.index < groups.count ? nextGroup.index : nil
+    let count = group.map { groups[$0] } ?? 0
+    let first = nextGroup.row
+    let rows = first..<min(count, group.map { first + partRows(of: file, group: $0) } ?? 0)
+    let isGroupEnd = rows.upperBound == count
     let part = RowGroupPart(
-      file: file, group: group, firstRow: nextGroup.firstRow,
-      isLast: nextGroup.index + 1 >= groups.count)
+      file: file, group: group, rows: rows, firstRow: nextGroup.firstRow,
+      isLast: isGroupEnd && nextGroup.index + 1 >= groups.count)
     chunk.table = table
     chunk.group = part
-    nextGroup = (nextGroup.index + 1, nextGroup.firstRow + part.rowCount)
+    nextGroup.index += isGroupEnd ? 1 : 0
+    nextGroup.row = isGroupEnd ? 0 : rows.upperBound
+    nextGroup.firstRow += rows.count
     if part.isLast { self.file = nil }
   }
+
+  /// How many rows of a row group one thread reads: all, unless others can read the rest.
+  ///
+  /// Every thread passes over the pages that others read, and has pages of its own in memory; where these
+  /// could be more than readers of the file may have, a row group is read by one.
+  private func partRows(of file: ParquetFile, group: Int) -> Int {
+    let threads = context.options.threads ?? TableEngine.processors
+    let columns = table?.header.columns ?? []
+    let room = 8 * file.byteCount + 32_000_000
+    guard threads > 1,
+      let bytes = file.uncompressedByteCount(ofRowGroup: group, columns: columns),
+      bytes <= room / threads
+    else { return file.rowGroups[group] }
+    return Self.partBatches * context.options.batchRows
+  }
+
+  /// Batches of a part.
+  private static let partBatches = 16
 
   private func take(_ bytes: [UInt8], into chunk: TableChunk) {
     guard !bytes.isEmpty else { return }

@@ -13,7 +13,11 @@ internal import DPParquet
   /// The number of the batch's first row, from 0, in the order of the file.
   private(set) var firstRow = 0
   private let readers: [ParquetColumnReader]
+  /// Rows of the part that have not been read.
   private var rowsLeft = 0
+  /// The row group that readers are in, and how many of its rows they have left.
+  private var group: Int?
+  private var groupRowsLeft = 0
   private let fields = CSVFields()
   private let text = Scratch<UInt8>(capacity: 256)
   private var textCount = 0
@@ -46,22 +50,32 @@ internal import DPParquet
     min(limit, max(16, (1 << 21) / max(1, columns * threads)))
   }
 
-  /// Goes to a row group.
+  /// Goes to some rows of a row group; on from where it is, where they follow.
   ///
   /// - Parameters:
   ///   - group: An index in the file's row groups.
-  ///   - firstRow: The number of its first row in the file.
+  ///   - rows: Rows of it.
+  ///   - firstRow: The number of the first of them in the file.
   /// - Throws: ``DataError`` `malformedTable`.
-  func select(rowGroup group: Int, firstRow: Int) throws {
+  func select(rowGroup group: Int, rows: Range<Int>, firstRow: Int) throws {
+    let left = file.rowGroups[group] - rows.lowerBound
+    let isAhead = self.group == group && groupRowsLeft >= left
+    let passed = isAhead ? groupRowsLeft - left : rows.lowerBound
+    self.group = nil
     for reader in readers {
-      try ParquetFailure.rethrown { () throws(ParquetError) in try reader.select(rowGroup: group) }
+      try ParquetFailure.rethrown { () throws(ParquetError) in
+        if !isAhead { try reader.select(rowGroup: group) }
+        try reader.skip(passed)
+      }
     }
+    self.group = group
+    groupRowsLeft = left
     self.firstRow = firstRow
     count = 0
-    rowsLeft = file.rowGroups[group]
+    rowsLeft = rows.count
   }
 
-  /// Reads the row group's next rows.
+  /// Reads the next of these rows.
   ///
   /// - Parameter limit: The most rows.
   /// - Returns: Whether there are any.
@@ -70,6 +84,7 @@ internal import DPParquet
     firstRow += count
     count = min(limit, rowsLeft)
     rowsLeft -= count
+    groupRowsLeft -= count
     guard count > 0 else { return false }
     batches.removeAll(keepingCapacity: true)
     for reader in readers {
@@ -172,8 +187,9 @@ final class ParquetRecordReader: RecordReader {
         row = -1
         return false
       }
-      try rows.select(rowGroup: nextGroup, firstRow: firstRow)
-      firstRow += rows.file.rowGroups[nextGroup]
+      let count = rows.file.rowGroups[nextGroup]
+      try rows.select(rowGroup: nextGroup, rows: 0..<count, firstRow: firstRow)
+      firstRow += count
       nextGroup += 1
     }
     return true

@@ -3,22 +3,24 @@ internal import DPFiles
 internal import DPKernels
 internal import DPParquet
 
-/// A row group of a Parquet file, for one thread to read.
+/// Rows of a row group of a Parquet file, for one thread to read.
 struct RowGroupPart: Sendable {
   let file: ParquetFile
   /// An index in the file's row groups; nil where it has none.
   let group: Int?
-  /// The number in the file of its first row, from 0.
+  /// Which of the row group's rows.
+  let rows: Range<Int>
+  /// The number in the file of the first of them, from 0.
   let firstRow: Int
   /// Whether it is the file's last.
   let isLast: Bool
 
   /// How many rows it has.
-  var rowCount: Int { group.map { file.rowGroups[$0] } ?? 0 }
+  var rowCount: Int { rows.count }
 }
 
 extension TableChunk {
-  /// Becomes the next batch of a row group, as yet without codes.
+  /// Becomes the next batch of a row group's part, as yet without codes.
   ///
   /// - Parameters:
   ///   - group: What is read.

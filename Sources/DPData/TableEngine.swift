@@ -115,7 +115,7 @@ final class TableEngine: @unchecked Sendable {
     seconds = (ContinuousClock.now - start) / .seconds(1)
   }
 
-  private static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+  static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
   private func scanLoop() throws(DataError) -> TableScanLoop {
     guard let variant = context.options.scanVariant else { return .best }

@@ -31,6 +31,7 @@ struct FileMetadata {
     var type = -1
     var codec = -1
     var values = -1
+    var uncompressedBytes = -1
     var compressedBytes = -1
     var dataOffset = -1
     var dictionaryOffset = 0
@@ -199,6 +200,7 @@ extension FileMetadata.Chunk {
     case 1: type = try reader.integer(field)
     case 4: codec = try reader.integer(field)
     case 5: values = try reader.integer(field)
+    case 6: uncompressedBytes = try reader.integer(field)
     case 7: compressedBytes = try reader.integer(field)
     case 9: dataOffset = try reader.integer(field)
     case 11: dictionaryOffset = try reader.integer(field)

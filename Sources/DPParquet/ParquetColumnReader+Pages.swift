@@ -24,24 +24,42 @@ internal import DPFiles
 extension ParquetColumnReader {
   /// Opens the next data page, reading dictionaries on the way.
   func nextPage() throws(Fault) {
-    while page.rowsLeft == 0 {
-      pageNumber += 1
-      // SAFETY: position and end lie within the file's bytes.
-      let rest = unsafe UnsafeRawBufferPointer(rebasing: file.bytes.buffer[position..<end])
-      let header = unsafe try PageHeader(rest)
-      guard header.compressedBytes <= rest.count - header.byteCount else {
-        throw .damaged("the page is longer than its column")
-      }
-      let body = header.byteCount..<header.byteCount + header.compressedBytes
-      position += body.upperBound
-      let bytes = unsafe UnsafeRawBufferPointer(rebasing: rest[body])
-      unsafe try check(bytes, header)
-      switch header.kind {
-      case PageHeader.Kind.data: unsafe try openPage(bytes, header)
-      case PageHeader.Kind.dataV2: unsafe try openPageV2(bytes, header)
-      case PageHeader.Kind.dictionary: unsafe try readDictionary(bytes, header)
-      default: break
-      }
+    var none = 0
+    while page.rowsLeft == 0 { try takePage(passingOver: &none) }
+  }
+
+  /// Passes over data pages that have no more than so many rows, and opens the one that has more, unless
+  /// a page is open.
+  ///
+  /// - Parameter rows: Those that are passed over are taken off.
+  /// - Throws: ``Fault``.
+  func skipPages(_ rows: inout Int) throws(Fault) {
+    while rows > 0, page.rowsLeft == 0 { try takePage(passingOver: &rows) }
+  }
+
+  private func takePage(passingOver rows: inout Int) throws(Fault) {
+    pageNumber += 1
+    // SAFETY: position and end lie within the file's bytes.
+    let rest = unsafe UnsafeRawBufferPointer(rebasing: file.bytes.buffer[position..<end])
+    let header = unsafe try PageHeader(rest)
+    guard header.compressedBytes <= rest.count - header.byteCount else {
+      throw .damaged("the page is longer than its column")
+    }
+    let body = header.byteCount..<header.byteCount + header.compressedBytes
+    position += body.upperBound
+    let isData = [PageHeader.Kind.data, PageHeader.Kind.dataV2].contains(header.kind)
+    if isData, rows > 0, header.values <= rows {
+      try takeRows(header)
+      rows -= header.values
+      return
+    }
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: rest[body])
+    unsafe try check(bytes, header)
+    switch header.kind {
+    case PageHeader.Kind.data: unsafe try openPage(bytes, header)
+    case PageHeader.Kind.dataV2: unsafe try openPageV2(bytes, header)
+    case PageHeader.Kind.dictionary: unsafe try readDictionary(bytes, header)
+    default: break
     }
   }
 

@@ -132,6 +132,7 @@ internal import DPFiles
     page = Page()
     dictionaryCount = 0
     dictionaryBytes = 0
+    dataCount = 0
     dictionaryNumber += 1
     rowsLeft = rows
   }
@@ -156,6 +157,30 @@ internal import DPFiles
     rowsLeft -= count
     return batch(of: count)
   }
+
+  /// Passes over the next rows of the row group; pages that are passed over as a whole are not opened.
+  ///
+  /// - Parameter rows: How many, at most ``rowsLeft``.
+  /// - Throws: As ``read(upTo:)``.
+  public func skip(_ rows: Int) throws(ParquetError) {
+    precondition(rows >= 0 && rows <= rowsLeft, "\(rows) of \(rowsLeft) rows passed over")
+    rowsLeft -= rows
+    var rows = rows
+    do throws(Fault) {
+      while rows > 0 {
+        try skipPages(&rows)
+        let count = min(rows, page.rowsLeft, Self.skippedAtOnce)
+        if count > 0 { try fill(count) }
+        rows -= count
+      }
+    } catch {
+      rowsLeft = 0
+      throw placed(error)
+    }
+  }
+
+  /// Rows within a page that are passed over are read, so many at a time.
+  private static let skippedAtOnce = 8192
 
   private func batch(of count: Int) -> ParquetBatch {
     ParquetBatch(

@@ -78,6 +78,20 @@ public final class ParquetFile: Sendable {
   /// Never more than 16 times the file's size and 64 MB.
   public var memoryInUse: Int { account.count }
 
+  /// Bytes that some columns take in a row group before compression, as the file says.
+  ///
+  /// - Parameters:
+  ///   - group: An index in ``rowGroups``.
+  ///   - columns: Indices in ``columns`` of columns that can be read.
+  /// - Returns: The sum; nil where the file says nothing sensible.
+  public func uncompressedByteCount(ofRowGroup group: Int, columns: [Int]) -> Int? {
+    columns.reduce(0 as Int?) { sum, column in
+      let bytes = groups[group].chunks[self.columns[column].chunk].uncompressedBytes
+      guard let sum, bytes >= 0, bytes <= 1 << 40 else { return nil }
+      return sum + bytes
+    }
+  }
+
   /// The column of a name.
   ///
   /// - Parameter name: As in the file; case counts.

@@ -20,6 +20,37 @@ struct FixtureTests {
     }
   }
 
+  /// Rows that are passed over change nothing for those that are read before and after them.
+  @Test(arguments: Fixtures.types + Fixtures.few, [false, true])
+  func rowsCanBePassedOver(name: String, keepsIndices: Bool) throws {
+    let expected = try Fixtures.expected()
+    let file = try ParquetFile(path: Fixtures.path(name))
+    for (index, column) in file.columns.enumerated() {
+      let want = try #require(expected[column.name])
+      let reader = try ParquetColumnReader(file, column: index, keepsIndices: keepsIndices)
+      for read in [0, 1, 5] {
+        for passed in [0, 1, 2, 3, 7, 24] {
+          var found: [String?] = []
+          var rows: [Int] = []
+          var first = 0
+          for group in file.rowGroups.indices {
+            let count = file.rowGroups[group]
+            let kept = min(read, count)
+            let start = min(count, kept + passed)
+            try reader.select(rowGroup: group)
+            if kept > 0 { found += texts(of: try #require(try reader.read(upTo: kept))) }
+            try reader.skip(start - kept)
+            #expect(reader.rowsLeft == count - start)
+            while let batch = try reader.read(upTo: 4) { found += texts(of: batch) }
+            rows += Array(first..<first + kept) + Array(first + start..<first + count)
+            first += count
+          }
+          #expect(found == rows.map { want[$0] }, "\(column.name): \(read) read, \(passed) passed")
+        }
+      }
+    }
+  }
+
   @Test func typesAreThoseOfTheTable() throws {
     let file = try ParquetFile(path: Fixtures.path("types-pyarrow"))
     let types = Dictionary(uniqueKeysWithValues: file.columns.map { ($0.name, $0.type) })

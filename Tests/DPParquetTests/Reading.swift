@@ -18,21 +18,18 @@ func texts(
   var result: [String?] = []
   for group in file.rowGroups.indices {
     try reader.select(rowGroup: group)
-    while let part = try reader.read(upTo: batch) { append(part, to: &result) }
+    while let part = try reader.read(upTo: batch) { result += texts(of: part) }
   }
   return result
 }
 
-private func append(_ batch: ParquetBatch, to result: inout [String?]) {
-  var text: [UInt8] = []
-  for row in 0..<batch.rowCount {
-    guard !batch.isNull(row) else {
-      result.append(nil)
-      continue
-    }
-    text.removeAll(keepingCapacity: true)
+/// The texts of a batch's values, nil for nulls.
+func texts(of batch: ParquetBatch) -> [String?] {
+  (0..<batch.rowCount).map { row in
+    guard !batch.isNull(row) else { return nil }
+    var text: [UInt8] = []
     batch.appendText(ofEntry: batch.entry(ofRow: row), to: &text)
-    result.append(String(decoding: text, as: UTF8.self))
+    return String(decoding: text, as: UTF8.self)
   }
 }
 
