@@ -81,15 +81,20 @@ public struct LaunchEnvironment: Hashable, Sendable {
   ///   - ranks: Ranks of the group.
   ///   - master: Rank 0's address, "HOST:PORT".
   ///   - secretFile: A file with the group's secret.
-  ///   - generation: How often the group was started anew.
+  ///   - generation: How often the group was started anew, where no variable says it.
+  ///   - variables: The environment, for what is not given: `FASTDP_SECRET_FILE`, `FASTDP_BIND`,
+  ///     `FASTDP_GENERATION`.
   /// - Throws: ``CollectiveError`` of code `invalidOption`.
   public init(
-    rank: Int, ranks: Int, master: String, secretFile: String?, generation: UInt32 = 0
+    rank: Int, ranks: Int, master: String, secretFile: String?, generation: UInt32 = 0,
+    variables: [String: String] = [:]
   ) throws(CollectiveError) {
     let place = try LaunchEnvironment.parse(master, named: "--master")
+    let counted = ["FASTDP_SECRET_FILE", "FASTDP_BIND", "FASTDP_GENERATION"]
+    let given = secretFile.map { ["FASTDP_SECRET_FILE": $0] } ?? [:]
     try self.init(
       .commandLine, rank: rank, ranks: ranks, local: nil, master: place, generation: generation,
-      Variables(secretFile.map { ["FASTDP_SECRET_FILE": $0] } ?? [:]))
+      Variables(variables.filter { counted.contains($0.key) }.merging(given) { $1 }))
   }
 
   private init(
@@ -146,7 +151,18 @@ public struct LaunchEnvironment: Hashable, Sendable {
     if let found = try torchrun(variables) { return found }
     if let found = try openMPI(variables) { return found }
     if let found = try hydra(variables) { return found }
-    return try slurm(variables)
+    if let found = try slurm(variables) { return found }
+    // Whoever set only some of them would train alone on every rank, and pay for each.
+    try variables.refuseSome(of: ["FASTDP_RANK", "FASTDP_RANKS", "FASTDP_MASTER"])
+    let names = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"]
+    let hasPlace = variables["RANK"] != nil || variables["WORLD_SIZE"] != nil
+    // One such name alone may be another program's.
+    if hasPlace, names.count(where: { variables[$0] != nil }) > 1,
+      try variables.number("WORLD_SIZE") != 1
+    {
+      try variables.refuseSome(of: names)
+    }
+    return nil
   }
 
   // MARK: Launchers
@@ -170,7 +186,7 @@ public struct LaunchEnvironment: Hashable, Sendable {
   private static func torchrun(
     _ variables: Variables
   ) throws(CollectiveError) -> LaunchEnvironment? {
-    // Other programs use such short names too: they count only together.
+    // Other programs use such short names too: they count only together, and `detect` refuses some.
     let isElastic = variables["TORCHELASTIC_RUN_ID"] != nil
     guard isElastic || variables["MASTER_ADDR"] != nil, let rank = try variables.number("RANK"),
       let ranks = try variables.number("WORLD_SIZE")
@@ -279,7 +295,9 @@ public struct LaunchEnvironment: Hashable, Sendable {
     guard let port = try variables.number("MASTER_PORT").flatMap({ UInt16(exactly: $0) }), port > 0
     else {
       throw CollectiveError(
-        .invalidOption, "MASTER_ADDR is set and MASTER_PORT is no port; set both on all ranks")
+        .invalidOption,
+        "MASTER_ADDR is set and MASTER_PORT is '\(variables["MASTER_PORT"] ?? "")', which is no port from 1 "
+          + "to 65535; set both on all ranks")
     }
     // torchrun's own agent listens at the port.
     let isTaken = variables["TORCHELASTIC_USE_AGENT_STORE"]?.lowercased() == "true"
@@ -360,6 +378,18 @@ private struct Variables {
       throw CollectiveError(.invalidOption, "\(name) is '\(text)'; it must be a number from 0 on")
     }
     return number
+  }
+
+  /// Refuses variables of which some are set and others are not.
+  func refuseSome(of names: [String]) throws(CollectiveError) {
+    let missing = names.filter { self[$0] == nil }
+    guard !missing.isEmpty, missing.count < names.count else { return }
+    let set = names.filter { self[$0] != nil }
+    throw CollectiveError(
+      .invalidOption,
+      "\(set.joined(separator: ", ")) \(set.count > 1 ? "are" : "is") set and "
+        + "\(missing.joined(separator: ", ")) \(missing.count > 1 ? "are" : "is") not, so that this process "
+        + "would train alone; set all of them on all ranks, or unset them")
   }
 
   func needed(_ name: String, beside other: String) throws(CollectiveError) -> Int {

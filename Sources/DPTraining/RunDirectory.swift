@@ -61,11 +61,6 @@ public struct RunDirectory: Hashable, Sendable {
     }
     let contents = try contents()
     guard !contents.isEmpty else { return }
-    guard overwrite else {
-      throw TrainingError(
-        .runExists,
-        "\(path): holds a run already; --resume goes on with it, --overwrite replaces it")
-    }
     let foreign =
       contents.filter { !RunDirectory.isOwn($0) }
       + filesAmongCheckpoints().filter { !RunDirectory.isCheckpoint($0) }
@@ -74,6 +69,11 @@ public struct RunDirectory: Hashable, Sendable {
         .runExists,
         "\(path): holds \(foreign.count) file(s) that are no part of a run, which --overwrite does "
           + "not touch; name another folder")
+    }
+    guard overwrite else {
+      throw TrainingError(
+        .runExists,
+        "\(path): holds a run already; --resume goes on with it, --overwrite replaces it")
     }
   }
 

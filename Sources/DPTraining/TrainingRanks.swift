@@ -180,9 +180,9 @@ public final class TrainingRanks {
   func agree(on facts: [String: String]) throws {
     let all = try gather(facts)
     for (rank, others) in all.enumerated() where others != all[0] {
-      // Hashes say that something differs, other facts what.
+      // What both have says most, and hashes say only that something differs.
       let names = Set(others.keys).union(all[0].keys).sorted {
-        ($0.hasSuffix("hash") ? 1 : 0, $0) < ($1.hasSuffix("hash") ? 1 : 0, $1)
+        (weight($0, others, all[0]), $0) < (weight($1, others, all[0]), $1)
       }
       let fact = names.first { others[$0] != all[0][$0] }
       guard let fact else { continue }
@@ -191,6 +191,10 @@ public final class TrainingRanks {
         "\(name(of: rank)) has \(fact) '\(others[fact] ?? "")' and \(name(of: 0)) "
           + "'\(all[0][fact] ?? "")'; start all ranks with the same program, data and options")
     }
+  }
+
+  private func weight(_ fact: String, _ one: [String: String], _ two: [String: String]) -> Int {
+    (one[fact] == nil || two[fact] == nil ? 1 : 0) + (fact.hasSuffix("hash") ? 2 : 0)
   }
 
   /// Checks that the ranks' rows are disjoint and are all rows.

@@ -40,16 +40,26 @@ struct GroupOptions: ParsableArguments {
     _ variables: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> LaunchEnvironment? {
     guard rank != nil || ranks != nil || master != nil else {
-      return try LaunchEnvironment.detect(withSecret(variables))
+      let place = try LaunchEnvironment.detect(withSecret(variables))
+      guard place != nil || (secretFile == nil && bind == nil) else {
+        throw CommandError.usage(
+          "--secret-file and --bind are for ranks, and nobody says which rank this is; add --rank, "
+            + "--ranks and --master, or leave them out")
+      }
+      return place
     }
     guard let rank, let ranks, let master else {
+      let missing = [
+        rank == nil ? "--rank" : nil, ranks == nil ? "--ranks" : nil,
+        master == nil ? "--master" : nil,
+      ].compactMap(\.self)
       throw CommandError.usage(
-        "--rank, --ranks and --master go together: 'fastdp launch --ranks N' starts ranks on one "
-          + "host by itself")
+        "\(missing.joined(separator: " and ")) \(missing.count > 1 ? "are" : "is") missing: --rank, --ranks "
+          + "and --master go together; 'fastdp launch --ranks N' starts ranks on one host by itself"
+      )
     }
     return try LaunchEnvironment(
-      rank: rank, ranks: ranks, master: master,
-      secretFile: secretFile ?? variables["FASTDP_SECRET_FILE"])
+      rank: rank, ranks: ranks, master: master, secretFile: secretFile, variables: variables)
   }
 
   private func withSecret(_ variables: [String: String]) -> [String: String] {

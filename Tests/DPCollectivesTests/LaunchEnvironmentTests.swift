@@ -101,7 +101,8 @@ struct LaunchEnvironmentTests {
   /// Without a launcher there is no place: also in Slurm's batch scripts and interactive shells, and
   /// where other programs use short names.
   @Test(arguments: [
-    [:], ["RANK": "3", "WORLD_SIZE": "4"], ["HOME": "/", "PMI_RANK": "0"],
+    [:], ["RANK": "3"], ["WORLD_SIZE": "4"], ["RANK": "0", "WORLD_SIZE": "1"],
+    ["MASTER_ADDR": "n", "MASTER_PORT": "1"], ["HOME": "/", "PMI_RANK": "0"],
     ["SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "1"],
     [
       "SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_STEP_ID": "4294967291",
@@ -111,6 +112,20 @@ struct LaunchEnvironmentTests {
   ])
   func nobodyIsNoLauncher(variables: [String: String]) throws {
     #expect(try LaunchEnvironment.detect(variables) == nil)
+  }
+
+  /// Places by hand have of the environment what is not given: the secret, the address, the generation.
+  @Test func optionsAreCompletedByVariables() throws {
+    let variables = [
+      "FASTDP_SECRET_FILE": "s", "FASTDP_BIND": "10.0.0.1", "FASTDP_GENERATION": "4",
+    ]
+    let place = try LaunchEnvironment(
+      rank: 1, ranks: 2, master: "a:1", secretFile: nil, variables: variables)
+    #expect(place.secret == .file("s") && place.bind == "10.0.0.1" && place.generation == 4)
+    #expect(place.launcher == .commandLine)
+    let given = try LaunchEnvironment(
+      rank: 1, ranks: 2, master: "a:1", secretFile: "t", variables: variables)
+    #expect(given.secret == .file("t"))
   }
 
   /// What is incomplete or contradicts itself names the variable and what to do.
@@ -131,6 +146,16 @@ struct LaunchEnvironmentTests {
       ], "unset"
     ),
     (["RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "n"], "MASTER_PORT"),
+    (
+      ["RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "n", "MASTER_PORT": "80000"],
+      "MASTER_PORT is '80000'"
+    ),
+    // Every rank would train alone, and each spend its own ε.
+    (["RANK": "3", "WORLD_SIZE": "4"], "MASTER_ADDR, MASTER_PORT are not"),
+    (["RANK": "1", "MASTER_ADDR": "n", "MASTER_PORT": "1"], "WORLD_SIZE is not"),
+    (["WORLD_SIZE": "2", "MASTER_ADDR": "n", "MASTER_PORT": "1"], "RANK is not"),
+    (["FASTDP_RANKS": "2"], "FASTDP_RANK, FASTDP_MASTER are not"),
+    (["FASTDP_MASTER": "a:1"], "FASTDP_RANK, FASTDP_RANKS are not"),
   ])
   func mistakesAreNamed(variables: [String: String], word: String) {
     let error = failure(Result { try LaunchEnvironment.detect(variables) })
