@@ -75,7 +75,7 @@ let package = Package(
       [
         "CDPKernels", "DPFiles", "DPParquet", "DPKernels", "DPMechanisms", "DPAccounting", "Yams",
       ]),
-    module("DPSpark", ["DPFiles", "DPAccounting", "DPData"]),
+    module("DPSpark", ["DPFiles", "DPAccounting", "DPParquet", "DPData"]),
     module("DPModels", ["DPFiles", "DPKernels"]),
     module("DPCollectives", ["DPKernels", "CDPSystem"] + crypto),
     module(

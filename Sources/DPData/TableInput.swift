@@ -29,10 +29,7 @@ struct TableInput: Sendable {
     let inputs = try paths.map { try TableInput($0) }
     guard let parquet = inputs.first(where: \.isParquet) else { return inputs }
     if let text = inputs.first(where: { !$0.isParquet }) {
-      throw DataError(
-        .invalidOption,
-        "\(parquet.path) is Parquet and \(text.path.tableName) is not, and tables of one call are of one "
-          + "kind; write one of them as the other, or prepare them apart")
+      throw DataError.ofTwoKinds(parquet: parquet.path, text: text.path.tableName)
     }
     try parquet.checkOptions(options)
     try checkUniqueness(inputs.flatMap(\.files))
@@ -66,10 +63,7 @@ struct TableInput: Sendable {
   private static func checkUniqueness(_ files: [String]) throws(DataError) {
     var seen: Set<String> = []
     for file in files where !seen.insert(canonical(file)).inserted {
-      throw DataError(
-        .invalidOption,
-        "\(file) is given twice, so its rows would count twice; name each file once, itself or by its folder"
-      )
+      throw DataError.givenTwice(file)
     }
   }
 

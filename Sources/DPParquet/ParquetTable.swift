@@ -143,11 +143,7 @@ public struct ParquetTable: Sendable {
     guard !names.contains("_temporary"),
       names.contains("_SUCCESS") || !visible.contains(where: isPart)
     else {
-      throw ParquetError(
-        .incompleteFolder,
-        "there is no _SUCCESS beside the part files, so that the job which writes them has not ended "
-          + "or has failed; run it again, or make that file if you know that all parts are there",
-        at: place)
+      throw ParquetError(.incompleteFolder, unfinished, at: place)
     }
     guard !visible.isEmpty else {
       throw ParquetError(
@@ -156,8 +152,16 @@ public struct ParquetTable: Sendable {
     return visible.map { "\(path)/\($0)" }
   }
 
+  /// What is wrong with a folder of part files whose job has not ended; what to do.
+  package static let unfinished =
+    "there is no _SUCCESS beside the part files, so that the job which writes them has not ended "
+    + "or has failed; run it again, or make that file if you know that all parts are there"
+
   /// Whether Spark or Hadoop gave a file its name: `part-00000-...`, `part-r-00000`.
-  private static func isPart(_ name: String) -> Bool {
+  ///
+  /// - Parameter name: A file's, without its folder.
+  /// - Returns: Whether only `_SUCCESS` says that its folder is whole.
+  package static func isPart(_ name: String) -> Bool {
     guard name.hasPrefix("part-") else { return false }
     var rest = name.dropFirst(5)
     if rest.hasPrefix("m-") || rest.hasPrefix("r-") { rest = rest.dropFirst(2) }
