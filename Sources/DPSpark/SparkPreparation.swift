@@ -36,13 +36,11 @@ public final class SparkPreparation {
 
   private let tables: [String]
   private var schema: Schema
-  private let folder: String
+  private var output: OutputFolder
   private var options: PrepareOptions
   private let executor: any SparkExecutor
   private let onMessage: (String) -> Void
   private let start = ContinuousClock.now
-  /// Whether the folder was not there before, as far as this machine sees.
-  private var isNewHere = false
   private var layout = TableLayout()
 
   /// A preparation that has not begun.
@@ -61,7 +59,8 @@ public final class SparkPreparation {
   ) {
     self.tables = tables.map(Self.absolute)
     self.schema = schema
-    self.folder = Self.absolute(folder)
+    output = OutputFolder(
+      Self.absolute(folder), overwrites: options.overwrite, executor: executor)
     self.options = options
     self.executor = executor
     self.onMessage = onMessage
@@ -73,9 +72,11 @@ public final class SparkPreparation {
   ///   the folder is there already; ``SparkError``.
   public func open() throws {
     try options.check()
-    try checkFolder()
+    try output.check(apartFrom: tables)
+    try output.check()
     layout = try TableLayout(
       tables: tables, schema: schema, options: options, executor: executor, onMessage: onMessage)
+    try output.check(apartFrom: layout.paths)
   }
 
   /// Makes the estimates that the schema asks for, charged before they are made.
@@ -101,12 +102,12 @@ public final class SparkPreparation {
     do {
       return try writeAll()
     } catch {
-      remove()
+      output.takeBack()
       throw error
     }
   }
 
-  // MARK: - The folder
+  // MARK: - Paths
 
   /// Relative paths mean nothing to a server.
   private static func absolute(_ path: String) -> String {
@@ -117,51 +118,6 @@ public final class SparkPreparation {
     return FileManager.default.currentDirectoryPath + "/" + path
   }
 
-  /// The folder as this machine would see it.
-  private var localFolder: String {
-    folder.hasPrefix("file://") ? String(folder.dropFirst(7)) : folder
-  }
-
-  private func checkFolder() throws {
-    isNewHere =
-      folder.hasPrefix("/") || folder.hasPrefix("file:///")
-      ? !FileManager.default.fileExists(atPath: localFolder) : false
-    let visible = try names(in: folder)
-    guard let visible else { return }
-    guard options.overwrite else {
-      throw FileError(
-        .alreadyExists, "\(folder): is there already; name another folder, or give --overwrite")
-    }
-    // A folder of somebody else's is never emptied.
-    let mark = try names(in: "\(folder)/\(PreparedFolder.markName)")
-    guard visible.isEmpty || mark != nil else {
-      throw FileError(
-        .alreadyExists,
-        "\(folder): holds files and is no dataset of fastDP's; remove it, or name another folder")
-    }
-  }
-
-  /// The names in a folder that are neither hidden nor folders; nil where there is none.
-  private func names(in folder: String) throws(SparkError) -> [String]? {
-    let path = SQLText.name(SQLText.pattern(folder))
-    let rows = try executor.rows(
-      "SELECT _metadata.file_name FROM binaryFile.\(path) LIMIT 1", title: "looking for the output")
-    var names: [String] = []
-    for row in rows ?? [] { names.append(try SparkRow(values: row).text(0)) }
-    return rows == nil ? nil : names
-  }
-
-  /// Takes away what a failed job has left, as far as can be.
-  private func remove() {
-    if isNewHere, FileManager.default.fileExists(atPath: localFolder) {
-      try? FileManager.default.removeItem(atPath: localFolder)
-    } else {
-      try? executor.command(
-        "INSERT OVERWRITE DIRECTORY \(SQLText.literal(folder)) USING text SELECT '' WHERE false",
-        title: "taking back what was written")
-    }
-  }
-
   // MARK: - Rows
 
   private func writeAll() throws -> PrepareReport {
@@ -169,7 +125,7 @@ public final class SparkPreparation {
     let rows = RowSQL(schema, options, fieldNames: layout.fieldNames)
     try layout.checkTexts(rows.textFields)
     try executor.command(
-      "INSERT OVERWRITE DIRECTORY \(SQLText.literal(folder)) USING parquet "
+      "INSERT OVERWRITE DIRECTORY \(SQLText.literal(output.path)) USING parquet "
         + "OPTIONS ('compression' = 'snappy') "
         + rows.encoded(layout.rows, doubles: layout.doubles), title: "encoding the rows")
     let tally = try tally()
@@ -192,7 +148,7 @@ public final class SparkPreparation {
     var largestLabel = -Double.infinity
   }
 
-  private var written: String { "parquet.\(SQLText.name(SQLText.pattern(folder)))" }
+  private var written: String { "parquet.\(SQLText.name(SQLText.pattern(output.path)))" }
 
   private func tally() throws -> Tally {
     let rows = try executor.query(
@@ -319,7 +275,7 @@ public final class SparkPreparation {
       featureNames: schema.featureNames, fastdpVersion: Version.current,
       imputation: options.imputation)
     let line = try PreparedFolder.Mark(schema, provenance).line
-    let target = SQLText.literal("\(folder)/\(PreparedFolder.markName)")
+    let target = SQLText.literal("\(output.path)/\(PreparedFolder.markName)")
     try executor.command(
       "INSERT OVERWRITE DIRECTORY \(target) USING text SELECT \(SQLText.literal(line)) AS value",
       title: "marking the result as whole")

@@ -20,6 +20,8 @@ struct TableLayout {
   private(set) var bytes = 0
   /// The files, in order.
   private(set) var inputs: [Provenance.Input] = []
+  /// Where the files are.
+  private(set) var paths: [String] = []
   private var parts: [Part] = []
   private var extents: [(table: String, firstRow: Int)] = []
 
@@ -59,6 +61,7 @@ struct TableLayout {
     }
     var files: [[File]] = []
     for table in tables { files.append(try Self.files(of: table, executor)) }
+    paths = files.joined().map(\.path)
     bytes = files.joined().reduce(0) { $0 + $1.bytes }
     inputs = files.joined().map { .init(name: $0.path.lastPart, bytes: $0.bytes) }
     try setBlockSize(executor, options)

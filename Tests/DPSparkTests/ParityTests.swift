@@ -77,11 +77,12 @@ import Testing
 
   @Test(.enabled(if: TestSpark.isThere, TestSpark.absence)) func allOfIt() throws {
     let spark = try TestSpark()
-    try textsComeBack(spark)
-    try numbersAreTheSame(spark)
+    let parts: [(TestSpark) throws -> Void] = [
+      textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
+      foldersOfOthersStay, outputsLieApartFromTables,
+    ]
+    for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }
-    try failuresLeaveNothing(spark)
-    try estimatesAreCountedAlike(spark)
   }
 
   /// Whatever a text holds, its literal is that text, and its name a column's.
@@ -159,7 +160,7 @@ import Testing
     #expect(dataset.provenance.inputs == native.dataset.provenance.inputs)
   }
 
-  private func counts(_ report: PrepareReport) -> [Int] {
+  func counts(_ report: PrepareReport) -> [Int] {
     [
       report.rowsRead, report.rowsKept, report.rowsMissing, report.rowsRejected,
       report.rowsFiltered, report.rowsBounded, report.trainRows, report.trainExamples,

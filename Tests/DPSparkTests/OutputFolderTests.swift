@@ -1,0 +1,104 @@
+import DPData
+import DPFiles
+import DPSpark
+import Foundation
+import TestSupport
+import Testing
+
+/// What happens to the folder that is made, and to what is near it.
+extension ParityTests {
+  static let smallSchema = """
+    label: y
+    columns:
+      a: {type: numeric, bounds: [0, 100]}
+      y: {type: binary}
+
+    """
+
+  /// A small table in the form of `smallSchema`.
+  static func smallTable(rows: Int, from first: Int = 0) -> String {
+    "a,y\n" + (first..<first + rows).map { "\($0 % 101),\($0 / 3 % 2)\n" }.joined()
+  }
+
+  /// Prepares tables on Spark.
+  @discardableResult func prepare(
+    _ executor: any SparkExecutor, _ tables: [String], _ schema: String = smallSchema,
+    to out: String, _ change: (inout PrepareOptions) -> Void = { _ in }
+  ) throws -> PrepareReport {
+    var options = PrepareOptions()
+    change(&options)
+    let preparation = SparkPreparation(
+      tables: tables, schema: try Schema(text: schema, file: "schema"), to: out, options: options,
+      executor: executor)
+    try preparation.open()
+    return try preparation.write()
+  }
+
+  /// Nothing that a job does not leave is ever erased, wherever it lies in the folder.
+  func foldersOfOthersStay(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    let table = try folder.write(Self.smallTable(rows: 60), to: "t.csv")
+    let foreign = [
+      ["in/deep/p.csv"], [".git/config"], ["notes"], ["_SUCCESSES"], ["part"], ["part-00000/x"],
+      ["part-00000"], ["_SUCCESS", "_fastdp/part-00000", "in/p.csv"],
+      ["_fastdp/part-0", ".hidden"],
+    ]
+    for (index, names) in foreign.enumerated() {
+      let out = "out\(index)"
+      for name in names {
+        let path = folder.file("\(out)/\(name)")
+        try FileManager.default.createDirectory(
+          atPath: URL(fileURLWithPath: path).deletingLastPathComponent().path,
+          withIntermediateDirectories: true)
+        // An empty file counts, but for a part: a job that failed has left it.
+        _ = try folder.write(name == "notes" ? "" : "mine", to: "\(out)/\(name)")
+      }
+      for overwrite in [false, true] {
+        #expect(throws: FileError.self, "\(names)") {
+          try prepare(spark.program, [table], to: folder.file(out)) { $0.overwrite = overwrite }
+        }
+      }
+      for name in names {
+        #expect(try folder.text("\(out)/\(name)") == (name == "notes" ? "" : "mine"), "\(name)")
+      }
+    }
+    for name in ["_temporary/0", "_SUCCESS", "._SUCCESS.crc", "part-00000", ".part-00000.crc"] {
+      try FileManager.default.createDirectory(
+        atPath: folder.file("left" + (name.contains("/") ? "/_temporary" : "")),
+        withIntermediateDirectories: true)
+      _ = try folder.write("", to: "left/\(name)")
+    }
+    try prepare(spark.program, [table], to: folder.file("left")) { $0.overwrite = true }
+    #expect(try Dataset(contentsOf: folder.file("left")).train.count > 0)
+  }
+
+  /// An output that is a table, or above one, is refused before anything else.
+  func outputsLieApartFromTables(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    try FileManager.default.createDirectory(
+      atPath: folder.file("data/in"), withIntermediateDirectories: true)
+    let text = Self.smallTable(rows: 60)
+    let table = try folder.write(text, to: "data/in/t.csv")
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("link"), withDestinationPath: folder.file("data"))
+    for tables in [[table], [folder.file("data/in")]] {
+      for out in ["data", "data/in", "data/in/t.csv", "data/in/../in", "link", "link/in"] {
+        for overwrite in [false, true] where out != "data/in/t.csv" || tables == [table] {
+          let error = #expect(throws: DataError.self, "\(tables) \(out)") {
+            try prepare(spark.program, tables, to: folder.file(out)) { $0.overwrite = overwrite }
+          }
+          #expect(error?.code == .invalidOption, "\(error as Any)")
+        }
+        #expect(try folder.text("data/in/t.csv") == text)
+      }
+    }
+    let out = folder.file("data/in/t.csv.prepared")
+    try prepare(spark.program, [table], to: out)
+    // What a pattern fits is known once it is listed.
+    let error = #expect(throws: DataError.self) {
+      try prepare(spark.program, ["\(out)/p*.parquet"], to: out) { $0.overwrite = true }
+    }
+    #expect(error?.code == .invalidOption, "\(error as Any)")
+    #expect(try Dataset(contentsOf: out).train.count > 0)
+  }
+}
