@@ -38,6 +38,9 @@ struct TableLayout {
     /// Its name as Spark's metadata have it, hashed.
     let hash: Int64
     let bytes: Int
+
+    /// Whether it is Parquet, which its name says.
+    var isParquet: Bool { path.lowercased().hasSuffix(".parquet") }
   }
 
   /// A layout of nothing.
@@ -61,6 +64,8 @@ struct TableLayout {
     }
     var files: [[File]] = []
     for table in tables { files.append(try Self.files(of: table, executor)) }
+    try Self.checkKinds(files.flatMap(\.self))
+    try Self.checkUniqueness(files.flatMap(\.self))
     paths = files.joined().map(\.path)
     bytes = files.joined().reduce(0) { $0 + $1.bytes }
     inputs = files.joined().map { .init(name: $0.path.lastPart, bytes: $0.bytes) }
@@ -141,6 +146,21 @@ struct TableLayout {
     return files.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
   }
 
+  private static func checkKinds(_ files: [File]) throws(DataError) {
+    guard let parquet = files.first(where: \.isParquet),
+      let text = files.first(where: { !$0.isParquet })
+    else { return }
+    throw DataError.ofTwoKinds(
+      parquet: parquet.path.withoutFileScheme, text: text.path.withoutFileScheme)
+  }
+
+  private static func checkUniqueness(_ files: [File]) throws(DataError) {
+    var seen: Set<ClusterPath> = []
+    for file in files where !seen.insert(ClusterPath(file.path).resolved).inserted {
+      throw DataError.givenTwice(file.path.withoutFileScheme)
+    }
+  }
+
   private func setBlockSize(_ executor: any SparkExecutor, _ options: PrepareOptions) throws {
     let size = options.blockSize ?? max(Self.smallestBlock, bytes / Self.usualBlocks)
     for (name, value) in SourceSQL.configuration(blockSize: size) {
@@ -168,7 +188,7 @@ struct TableLayout {
     }
 
     mutating func add(_ table: String, _ files: [File], onMessage: (String) -> Void) throws {
-      if files.contains(where: { $0.path.lowercased().hasSuffix(".parquet") }) {
+      if files.contains(where: \.isParquet) {
         try addParquet(table, files, onMessage: onMessage)
       } else {
         try addText(table, files, onMessage: onMessage)

@@ -101,4 +101,21 @@ extension ParityTests {
     #expect(error?.code == .invalidOption, "\(error as Any)")
     #expect(try Dataset(contentsOf: out).train.count > 0)
   }
+
+  /// Rows of a file that is named twice would count twice.
+  func tablesCountOnce(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    try FileManager.default.createDirectory(
+      atPath: folder.file("in"), withIntermediateDirectories: true)
+    let table = try folder.write(Self.smallTable(rows: 60), to: "in/t.csv")
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("link.csv"), withDestinationPath: table)
+    for second in ["in/t.csv", "in/../in/t.csv", "in", "in/*.csv", "link.csv"] {
+      let error = #expect(throws: DataError.self, "\(second)") {
+        try prepare(spark.program, [table, folder.file(second)], to: folder.file("out"))
+      }
+      #expect(error?.code == .invalidOption, "\(error as Any)")
+      #expect(error?.description.contains("rows would count twice") == true, "\(error as Any)")
+    }
+  }
 }
