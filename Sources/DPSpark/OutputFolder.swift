@@ -4,12 +4,20 @@ internal import Foundation
 
 /// The folder that a preparation makes: what must not be lost by it, and what is taken back.
 struct OutputFolder {
+  /// How far its making is.
+  private enum State {
+    case untouched
+    case sent
+    case written
+  }
+
   /// As it was named, absolute.
   let path: String
   private let overwrites: Bool
   private let executor: any SparkExecutor
   /// Whether the folder was not there before, as far as this machine sees.
   private var isNewHere = false
+  private var state = State.untouched
 
   /// A folder that was not looked at.
   ///
@@ -93,17 +101,29 @@ struct OutputFolder {
     }
   }
 
-  // MARK: - After
+  // MARK: - While it is made, and after
+
+  /// The statement that writes the rows is about to be sent.
+  mutating func begin() { state = .sent }
+
+  /// The rows are written, and whatever was there before is gone.
+  mutating func finish() { state = .written }
 
   /// Takes away what a failed job has written, as far as can be.
+  ///
+  /// A dataset that was there before stays where the job has failed before it took it away.
   func takeBack() {
+    guard state != .untouched else { return }
     if isNewHere, let local, FileManager.default.fileExists(atPath: local) {
       try? FileManager.default.removeItem(atPath: local)
-    } else {
-      try? executor.command(
-        "INSERT OVERWRITE DIRECTORY \(SQLText.literal(path)) USING text SELECT '' WHERE false",
-        title: "taking back what was written")
+      return
     }
+    guard (try? executor.exists(pattern)) == true,
+      state == .written || (try? executor.exists(mark)) == false
+    else { return }
+    try? executor.command(
+      "INSERT OVERWRITE DIRECTORY \(SQLText.literal(path)) USING text SELECT '' WHERE false",
+      title: "taking back what was written")
   }
 }
 

@@ -77,6 +77,8 @@ public final class SparkPreparation {
     layout = try TableLayout(
       tables: tables, schema: schema, options: options, executor: executor, onMessage: onMessage)
     try output.check(apartFrom: layout.paths)
+    let rows = RowSQL(try schema.withAnyValues(), options, fieldNames: layout.fieldNames)
+    try layout.checkTexts(rows.textFields)
   }
 
   /// Makes the estimates that the schema asks for, charged before they are made.
@@ -94,6 +96,8 @@ public final class SparkPreparation {
   }
 
   /// Encodes and writes all rows.
+  ///
+  /// What fails before Spark has begun to write leaves a dataset that is to be replaced as it was.
   ///
   /// - Returns: What was found, which is for the operator only.
   /// - Throws: ``DataError`` where more rows are rejected than may be, or the training examples have one
@@ -123,11 +127,14 @@ public final class SparkPreparation {
   private func writeAll() throws -> PrepareReport {
     guard schema.estimatedColumns.isEmpty else { throw PaidImputation.unresolved(schema) }
     let rows = RowSQL(schema, options, fieldNames: layout.fieldNames)
-    try layout.checkTexts(rows.textFields)
+    // Another job may have made the folder meanwhile.
+    try output.check()
+    output.begin()
     try executor.command(
       "INSERT OVERWRITE DIRECTORY \(SQLText.literal(output.path)) USING parquet "
         + "OPTIONS ('compression' = 'snappy') "
         + rows.encoded(layout.rows, doubles: layout.doubles), title: "encoding the rows")
+    output.finish()
     let tally = try tally()
     try checkRejects(tally)
     try checkClasses(tally)
@@ -286,7 +293,6 @@ public final class SparkPreparation {
   /// The exact counts of the columns that are estimated, which nobody may see.
   package func count(_ bins: [EstimateBins]) throws -> [[Int]] {
     let rows = RowSQL(try schema.withAnyValues(), options, fieldNames: layout.fieldNames)
-    try layout.checkTexts(rows.textFields)
     let expressions = bins.map { ColumnSQL.bin($0, rows.field($0.column.name)) }
     var counts = bins.map { [Int](repeating: 0, count: $0.count) }
     let result = try executor.query(

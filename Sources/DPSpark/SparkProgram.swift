@@ -183,7 +183,7 @@ internal import Darwin
       }
       if let note = reply.note { onMessage(note.message) }
       if reply.id == nil || reply.id == id, let failure = reply.error {
-        guard !wasInterrupted else { throw Self.interrupted }
+        guard !wasInterrupted || isCleaning else { throw Self.interrupted }
         throw SparkError(
           failure.status, condition: failure.condition,
           failure.message + (failure.remedy.map { "; \($0)" } ?? ""))

@@ -118,4 +118,46 @@ extension ParityTests {
       #expect(error?.description.contains("rows would count twice") == true, "\(error as Any)")
     }
   }
+
+  /// What fails before the new rows are written leaves the older dataset.
+  func anOlderDatasetSurvives(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    let table = try folder.write(Self.smallTable(rows: 60), to: "t.csv")
+    let out = folder.file("out")
+    try prepare(spark.program, [table], to: out)
+    let before = try Dataset(contentsOf: out).contentHash()
+    let broken = ChangedExecutor(spark.program) { sql, title in
+      title == "encoding the rows" ? "\(sql) WHERE no_such_column" : sql
+    }
+    #expect(throws: SparkError.self) {
+      try prepare(broken, [table], to: out) { $0.overwrite = true }
+    }
+    #expect(try Dataset(contentsOf: out).contentHash() == before)
+    // Where nothing was there before, nothing is there afterwards.
+    #expect(throws: SparkError.self) { try prepare(broken, [table], to: folder.file("new")) }
+    #expect(!FileManager.default.fileExists(atPath: folder.file("new")))
+    // Another job has made the folder since it was looked at.
+    let other = folder.file("other")
+    let slow = ChangedExecutor(spark.program) { sql, title in
+      if title == "counting the rows" {
+        try? FileManager.default.createDirectory(
+          atPath: other, withIntermediateDirectories: true)
+        try? Data("x".utf8).write(to: URL(fileURLWithPath: "\(other)/part-00000"))
+      }
+      return sql
+    }
+    for overwrite in [false, true] {
+      #expect(throws: FileError.self) {
+        try prepare(slow, [table], to: other) { $0.overwrite = overwrite }
+      }
+      #expect(try folder.text("other/part-00000") == "x")
+      if !overwrite { try FileManager.default.removeItem(atPath: other) }
+    }
+    // A job that fails once it has begun to write takes away what it has written.
+    let late = ChangedExecutor(spark.program) { sql, title in
+      title == "marking the result as whole" ? "SELECT no_such_column" : sql
+    }
+    #expect(throws: SparkError.self) { try prepare(late, [table], to: out) { $0.overwrite = true } }
+    #expect(throws: DataError.self) { try Dataset(contentsOf: out) }
+  }
 }

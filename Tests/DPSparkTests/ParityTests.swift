@@ -79,7 +79,7 @@ import Testing
     let spark = try TestSpark()
     let parts: [(TestSpark) throws -> Void] = [
       textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
-      foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce,
+      foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce, anOlderDatasetSurvives,
     ]
     for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }
