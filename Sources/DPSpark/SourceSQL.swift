@@ -58,19 +58,23 @@ struct SourceSQL: Equatable {
 
   // MARK: - Queries
 
-  /// The first record of the source's first file, or of each file.
+  /// The first record of each file whose first block has one.
   ///
   /// - Parameter onlyFirst: Whether one will do: the source is one file.
   /// - Returns: A query of the file's hash, and the record.
   func headers(onlyFirst: Bool) -> String {
     switch form {
-    case .lines:
-      onlyFirst
-        ? "SELECT f, value FROM (\(records)) LIMIT 1"
-        : "SELECT f, value FROM (\(records)) WHERE r = 0 AND b < 65536"
-    case .whole: "SELECT f, value FROM (\(records)) WHERE r = 0"
+    case .lines, .whole:
+      "SELECT f, value FROM (\(records)) WHERE r = 0 AND b = 0\(onlyFirst ? " LIMIT 1" : "")"
     case .parquet: preconditionFailure("the header of a Parquet file is its schema")
     }
+  }
+
+  /// The first record of each file, wherever it begins: behind a block of empty lines, too.
+  ///
+  /// - Returns: A query as ``headers(onlyFirst:)``, which reads everything.
+  var laterHeaders: String {
+    "SELECT f, min_by(value, b) FROM (\(records)) WHERE r = 0 GROUP BY f"
   }
 
   /// How many records every block has.

@@ -245,20 +245,24 @@ struct TableLayout {
     private func headers(
       _ source: SourceSQL, _ table: String, _ files: [File], onMessage: (String) -> Void
     ) throws -> [Int64: TableFields] {
-      let rows = try executor.query(
-        source.headers(onlyFirst: files.count == 1), title: "reading the headers")
       var headers: [Int64: TableFields] = [:]
       var known: [String: TableFields] = [:]
-      for row in rows.map(SparkRow.init) {
-        let (hash, text) = (Int64(try row.integer(0)), try row.text(1))
-        let path = files.first { $0.hash == hash }?.path.withoutFileScheme ?? table
-        let fields =
-          try known[text]
-          ?? TableFields(
-            firstRecord: text, table: path, schema: schema, options: options, onMessage: onMessage)
-        known[text] = fields
-        headers[hash] = fields
+      func read(_ query: String) throws {
+        let rows = try executor.query(query, title: "reading the headers")
+        for row in rows.map(SparkRow.init) {
+          let (hash, text) = (Int64(try row.integer(0)), try row.text(1))
+          let path = files.first { $0.hash == hash }?.path.withoutFileScheme ?? table
+          let fields =
+            try known[text]
+            ?? TableFields(
+              firstRecord: text, table: path, schema: schema, options: options, onMessage: onMessage
+            )
+          known[text] = fields
+          headers[hash] = fields
+        }
       }
+      try read(source.headers(onlyFirst: files.count == 1))
+      if headers.count < files.count { try read(source.laterHeaders) }
       if let file = files.first(where: { headers[$0.hash] == nil }) {
         throw DataError(
           .emptyFile, "the table is empty; it needs a header and rows",

@@ -80,6 +80,7 @@ import Testing
     let parts: [(TestSpark) throws -> Void] = [
       textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
       foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce, anOlderDatasetSurvives,
+      headersComeFirst,
     ]
     for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }
