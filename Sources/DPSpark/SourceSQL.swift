@@ -13,8 +13,21 @@ struct SourceSQL: Equatable {
     case lines(delimiter: Unicode.Scalar)
     /// CSV with line ends within quotes: a file is read by one task, as a whole.
     case whole(delimiter: Unicode.Scalar)
-    /// Parquet; the columns that are read, with their types.
-    case parquet([String: String])
+    /// Parquet; the columns that are read.
+    case parquet([Column])
+  }
+
+  /// A column of a Parquet file.
+  struct Column: Equatable {
+    /// The name that a schema has for it: without whitespace around it.
+    let name: String
+    /// Its name in the file.
+    let nameInFile: String
+    /// Its type, as Spark writes it.
+    let type: String
+
+    /// Whether it holds binary floating point, whose text is not the same everywhere.
+    var isFloatingPoint: Bool { ["double", "float"].contains(type) }
   }
 
   /// A block that a task reads.
@@ -121,38 +134,56 @@ struct SourceSQL: Equatable {
         "SELECT o, \(Self.fields(delimiter)) AS a, is_valid_utf8(value) AS valid FROM (\(numbered))"
       values = ["o", "size(a) <> \(fieldCount) AS ragged", "valid"]
       for (place, field) in fields.enumerated() {
-        values.append("trim(get(a, \(field.index))) AS t\(place)")
+        values.append("\(text(of: field)) AS t\(place)")
       }
-    case .parquet(let types):
+    case .parquet(let columns):
       inner = numbered
       values = ["o", "false AS ragged"]
       var valid: [String] = []
       for (place, field) in fields.enumerated() {
-        let type = types[field.name] ?? "string"
-        let text = "trim(BOTH \(Self.whitespace) FROM CAST(\(SQLText.name(field.name)) AS STRING))"
-        values.append("\(text) AS t\(place)")
-        guard ["string", "binary"].contains(type) else { continue }
-        let bytes = "CAST(\(SQLText.name(field.name)) AS STRING)"
-        valid.append("coalesce(is_valid_utf8(\(bytes)), true)")
+        values.append("\(text(of: field)) AS t\(place)")
+        guard let index = columns.firstIndex(where: { $0.name == field.name }),
+          ["string", "binary"].contains(columns[index].type)
+        else { continue }
+        valid.append("coalesce(is_valid_utf8(CAST(v\(index) AS STRING)), true)")
       }
       values.append("\(valid.isEmpty ? "true" : valid.joined(separator: " AND ")) AS valid")
     }
     for place in doubles.sorted() {
-      values.append("\(double(of: fields[place].name, place)) AS r\(place)")
+      values.append("\(double(of: fields[place])) AS r\(place)")
     }
     return "SELECT \(values.joined(separator: ", ")) FROM (\(inner))"
   }
 
+  /// The trimmed text of a field.
+  private func text(of field: (index: Int, name: String)) -> String {
+    guard case .parquet(let columns) = form else { return "trim(get(a, \(field.index)))" }
+    guard let index = columns.firstIndex(where: { $0.name == field.name }) else {
+      preconditionFailure("the file was not checked to have the column \(field.name)")
+    }
+    let text = "CAST(v\(index) AS STRING)"
+    guard columns[index].isFloatingPoint else {
+      return "trim(BOTH \(Self.whitespace) FROM \(text))"
+    }
+    return "CASE WHEN isnan(v\(index)) THEN 'nan' WHEN abs(v\(index)) = CAST('Infinity' AS DOUBLE) "
+      + "THEN CASE WHEN v\(index) > 0 THEN 'inf' ELSE '-inf' END ELSE \(text) END"
+  }
+
   /// The double of a field: the column itself, or the number that its text is.
-  private func double(of name: String, _ place: Int) -> String {
-    if case .parquet(let types) = form, types[name] == "double" { return SQLText.name(name) }
-    return "NULL"
+  private func double(of field: (index: Int, name: String)) -> String {
+    if case .parquet(let columns) = form,
+      let index = columns.firstIndex(where: { $0.name == field.name }),
+      columns[index].type == "double"
+    {
+      return "v\(index)"
+    }
+    return ColumnSQL.number(of: text(of: field))
   }
 
   // MARK: - Records
 
   /// All records with their place in the block (`r`), the block's start (`b`), the task (`p`) and the file's
-  /// hash (`f`).
+  /// hash (`f`); the columns of Parquet as `v0`, `v1`, ..., whatever their names are.
   private var records: String {
     let place = "monotonically_increasing_id() & 8589934591L"
     switch form {
@@ -170,8 +201,8 @@ struct SourceSQL: Equatable {
         0L AS b FROM (SELECT p, f, ok, posexplode(\(pieces)) AS (r, value) FROM (\
         SELECT \(Self.bytewise) AS value, is_valid_utf8(value) AS ok, p, f FROM (\(whole))))
         """
-    case .parquet(let types):
-      let names = types.keys.sorted().map { SQLText.name($0) + ", " }.joined()
+    case .parquet(let columns):
+      let names = columns.enumerated().map { "\(SQLText.name($1.nameInFile)) AS v\($0), " }.joined()
       return """
         SELECT \(names)_metadata.row_index AS r, \(Self.block), _metadata.file_block_start AS b \
         FROM parquet.\(SQLText.name(path))
@@ -212,7 +243,7 @@ struct SourceSQL: Equatable {
     let columns: String =
       switch form {
       case .lines, .whole: "value"
-      case .parquet(let types): types.keys.sorted().map { SQLText.name($0) }.joined(separator: ", ")
+      case .parquet(let columns): columns.indices.map { "v\($0)" }.joined(separator: ", ")
       }
     return """
       SELECT \(columns), CASE WHEN \(isSame) THEN r + \(look(bases.map(Int64.init))) \

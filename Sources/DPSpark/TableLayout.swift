@@ -83,8 +83,9 @@ struct TableLayout {
       first.fields.index(of: $0) ?? 0 < first.fields.index(of: $1) ?? 0
     }
     for part in parts {
-      guard case .parquet(let types) = part.source.form else { continue }
-      doubles.formUnion(fieldNames.indices.filter { types[fieldNames[$0]] == "double" })
+      guard case .parquet(let columns) = part.source.form else { continue }
+      let names = Set(columns.filter { $0.type == "double" }.map(\.name))
+      doubles.formUnion(fieldNames.indices.filter { names.contains(fieldNames[$0]) })
     }
   }
 
@@ -111,13 +112,12 @@ struct TableLayout {
   /// - Throws: ``DataError`` `malformedTable`.
   func checkTexts(_ names: Set<String>) throws(DataError) {
     for part in parts {
-      guard case .parquet(let types) = part.source.form else { continue }
-      for name in names.sorted() {
-        guard let type = types[name], ["double", "float"].contains(type) else { continue }
+      guard case .parquet(let columns) = part.source.form else { continue }
+      for column in columns where column.isFloatingPoint && names.contains(column.name) {
         throw DataError(
           .malformedTable,
-          "column \"\(name)\" holds numbers of type \(type), whose text Spark writes in its own way; "
-            + "write the column as text or integers, or declare it numeric",
+          "column \"\(column.name)\" holds numbers of type \(column.type), whose text Spark writes in "
+            + "its own way; write the column as text or integers, or declare it numeric",
           at: .init(file: part.source.path))
       }
     }
@@ -282,24 +282,34 @@ struct TableLayout {
           "\(table) is Parquet, which has its own names and no delimiter; leave out --columns and "
             + "--delimiter")
       }
-      let rows = try executor.query(
-        "DESCRIBE QUERY SELECT * FROM parquet.\(SQLText.name(table))", title: "reading the schema")
+      let (source, fields) = try describe(table, called: table, onMessage: onMessage)
+      try append(source, table, files, blocks(source).blocks, fields)
+    }
+
+    /// The columns of a Parquet file, or of some file of a folder.
+    private func describe(
+      _ path: String, called name: String, onMessage: (String) -> Void
+    ) throws -> (source: SourceSQL, fields: TableFields) {
       var types: [(name: String, type: String)] = []
-      for row in rows.map(SparkRow.init) { types.append((try row.text(0), try row.text(1))) }
+      for row in try executor.query(
+        "DESCRIBE QUERY SELECT * FROM parquet.\(SQLText.name(path))", title: "reading the schema"
+      ).map(SparkRow.init) {
+        types.append((try row.text(0), try row.text(1)))
+      }
       let fields = try TableFields(
-        firstRecord: types.map(\.name.csvField).joined(separator: ","), table: table,
-        schema: schema, options: options, onMessage: onMessage)
-      let needed = types.filter { names.contains($0.name) }
+        firstRecord: types.map(\.name.csvField).joined(separator: ","),
+        table: name.withoutFileScheme, schema: schema, options: options, onMessage: onMessage)
+      let columns = zip(fields.names, types).map { name, column in
+        SourceSQL.Column(name: name, nameInFile: column.name, type: column.type)
+      }
+      let needed = columns.filter { names.contains($0.name) }
       if let nested = needed.first(where: { $0.type.contains("<") }) {
         throw DataError(
           .malformedTable,
           "column \"\(nested.name)\" is nested; flatten it where it is written, or ignore it",
-          at: .init(file: table))
+          at: .init(file: name.withoutFileScheme))
       }
-      let source = SourceSQL(
-        path: table,
-        form: .parquet(Dictionary(needed.map { ($0.name, $0.type) }) { first, _ in first }))
-      try append(source, table, files, blocks(source).blocks, fields)
+      return (SourceSQL(path: path, form: .parquet(needed)), fields)
     }
 
     // MARK: Blocks

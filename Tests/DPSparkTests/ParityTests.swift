@@ -80,7 +80,8 @@ import Testing
     let parts: [(TestSpark) throws -> Void] = [
       textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
       foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce, anOlderDatasetSurvives,
-      headersComeFirst,
+      headersComeFirst, typesAreReadAlike, namesDoNotCollide, integersMixWithDoubles,
+      oddNumbersAreReadAlike,
     ]
     for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }
