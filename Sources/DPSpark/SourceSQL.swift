@@ -90,6 +90,22 @@ struct SourceSQL: Equatable {
     "SELECT f, min_by(value, b) FROM (\(records)) WHERE r = 0 GROUP BY f"
   }
 
+  /// How many values the columns of Parquet files have in rows where some column has none.
+  ///
+  /// Columns without nulls are not read for it: the statistics of row groups say so.
+  ///
+  /// - Returns: A query of the file's hash, such rows, and for each column its values in them.
+  var valuesBesideNulls: String {
+    guard case .parquet(let columns) = form else { preconditionFailure("texts have no nulls") }
+    let values = columns.indices.map { ", count(v\($0))" }.joined()
+    let names = columns.enumerated().map { ", \(SQLText.name($1.nameInFile)) AS v\($0)" }.joined()
+    let nulls = columns.map { "\(SQLText.name($0.nameInFile)) IS NULL" }
+    return """
+      SELECT f, count(*)\(values) FROM (SELECT xxhash64(_metadata.file_path) AS f\(names) \
+      FROM parquet.\(SQLText.name(path)) WHERE \(nulls.joined(separator: " OR "))) GROUP BY f
+      """
+  }
+
   /// How many records every block has.
   ///
   /// - Returns: A query of the task, the least and largest hash of its files and start of its blocks,

@@ -1,5 +1,6 @@
 internal import DPData
 internal import DPFiles
+internal import DPParquet
 
 /// What is known of tables before their rows are read: files, headers, blocks, and so the ordinal of every
 /// row.
@@ -127,8 +128,8 @@ struct TableLayout {
 
   private static func files(of table: String, _ executor: any SparkExecutor) throws -> [File] {
     let list = try executor.rows(
-      "SELECT path, length, _metadata.file_path FROM binaryFile.\(SQLText.name(table))",
-      title: "listing \(table.lastPart)")
+      "SELECT path, length, _metadata.file_path FROM binaryFile.\(SQLText.name(table)) "
+        + "WITH (recursiveFileLookup = 'true')", title: "listing \(table.lastPart)")
     guard let rows = list else {
       throw FileError(.missing, "\(table): there is no such file, as Spark sees it; check the path")
     }
@@ -143,7 +144,36 @@ struct TableLayout {
         .emptyFile, "is empty, as Spark sees it; it needs a header and rows",
         at: .init(file: table.withoutFileScheme))
     }
+    try checkFolders(of: table, files, executor)
     return files.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+  }
+
+  /// Refuses folders in folders, and folders of part files whose job has not ended.
+  private static func checkFolders(
+    of table: String, _ files: [File], _ executor: any SparkExecutor
+  ) throws {
+    // A file has as many names as its pattern; in a folder that the pattern fits it has one more.
+    let depth = ClusterPath(table).names.count
+    let inFolders = files.filter { ClusterPath($0.path).names.count > depth }
+    guard !inFolders.isEmpty else { return }
+    let place = DataError.Location(file: table.withoutFileScheme)
+    guard inFolders.allSatisfy({ ClusterPath($0.path).names.count == depth + 1 }) else {
+      throw DataError(
+        .malformedTable,
+        "the folder holds folders; name the folders that hold the files themselves",
+        at: place)
+    }
+    guard try !executor.exists("\(table)/_temporary") else {
+      throw DataError(.malformedTable, ParquetTable.unfinished, at: place)
+    }
+    let parts = inFolders.filter { ParquetTable.isPart($0.path.lastPart) }
+    for folder in Set(parts.map { $0.path.dropLast($0.path.lastPart.count + 1) }).sorted() {
+      guard try executor.exists("\(SQLText.pattern(String(folder)))/_SUCCESS") else {
+        throw DataError(
+          .malformedTable, ParquetTable.unfinished,
+          at: .init(file: String(folder).withoutFileScheme))
+      }
+    }
   }
 
   private static func checkKinds(_ files: [File]) throws(DataError) {
@@ -282,8 +312,42 @@ struct TableLayout {
           "\(table) is Parquet, which has its own names and no delimiter; leave out --columns and "
             + "--delimiter")
       }
+      guard files.count > 1 else {
+        let (source, fields) = try describe(table, called: table, onMessage: onMessage)
+        return try append(source, table, files, blocks(source).blocks, fields)
+      }
+      do throws(SparkError) {
+        // All footers are read by one job, which fails where a column has two types.
+        _ = try schemaRows(table, merged: true)
+      } catch {
+        guard ![69, 130].contains(error.status), files.count <= TableLayout.mostSources else {
+          throw error
+        }
+        return try addParquetFiles(files, onMessage: onMessage)
+      }
       let (source, fields) = try describe(table, called: table, onMessage: onMessage)
-      try append(source, table, files, blocks(source).blocks, fields)
+      let blocks = try blocks(source).blocks
+      try checkColumns(source, files, blocks)
+      try append(source, table, files, blocks, fields)
+    }
+
+    /// Files that are read one by one.
+    private mutating func addParquetFiles(
+      _ files: [File], onMessage: (String) -> Void
+    ) throws {
+      for (index, file) in files.enumerated() {
+        // What one of them says of columns that are ignored would be said of all.
+        let (source, fields) = try describe(
+          SQLText.pattern(file.path), called: file.path,
+          onMessage: index == 0 ? onMessage : { _ in })
+        try append(source, file.path, [file], blocks(source).blocks, fields)
+      }
+    }
+
+    private func schemaRows(_ path: String, merged: Bool) throws(SparkError) -> [[SparkValue]] {
+      try executor.query(
+        "DESCRIBE QUERY SELECT * FROM parquet.\(SQLText.name(path))"
+          + (merged ? " WITH (mergeSchema = 'true')" : ""), title: "reading the schema")
     }
 
     /// The columns of a Parquet file, or of some file of a folder.
@@ -291,9 +355,7 @@ struct TableLayout {
       _ path: String, called name: String, onMessage: (String) -> Void
     ) throws -> (source: SourceSQL, fields: TableFields) {
       var types: [(name: String, type: String)] = []
-      for row in try executor.query(
-        "DESCRIBE QUERY SELECT * FROM parquet.\(SQLText.name(path))", title: "reading the schema"
-      ).map(SparkRow.init) {
+      for row in try schemaRows(path, merged: false).map(SparkRow.init) {
         types.append((try row.text(0), try row.text(1)))
       }
       let fields = try TableFields(
@@ -310,6 +372,28 @@ struct TableLayout {
           at: .init(file: name.withoutFileScheme))
       }
       return (SourceSQL(path: path, form: .parquet(needed)), fields)
+    }
+
+    /// Refuses files that lack a column: Spark would read nulls.
+    ///
+    /// Only a file in which a column has no value at all can lack it; so many of them are looked at as
+    /// are read one by one at most.
+    private func checkColumns(
+      _ source: SourceSQL, _ files: [File], _ blocks: [SourceSQL.Block]
+    ) throws {
+      let rowCounts = Dictionary(grouping: blocks, by: \.file).mapValues {
+        $0.reduce(0) { $0 + $1.count }
+      }
+      var suspects: Set<Int64> = []
+      let rows = try executor.query(source.valuesBesideNulls, title: "looking for lacking columns")
+      for row in rows.map(SparkRow.init) {
+        let hash = Int64(try row.integer(0))
+        let values = try (2..<row.values.count).map { index throws in try row.integer(index) }
+        if try row.integer(1) == rowCounts[hash], values.contains(0) { suspects.insert(hash) }
+      }
+      for file in files.filter({ suspects.contains($0.hash) }).prefix(TableLayout.mostSources) {
+        _ = try describe(SQLText.pattern(file.path), called: file.path) { _ in }
+      }
     }
 
     // MARK: Blocks

@@ -81,7 +81,7 @@ import Testing
       textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
       foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce, anOlderDatasetSurvives,
       headersComeFirst, typesAreReadAlike, namesDoNotCollide, integersMixWithDoubles,
-      oddNumbersAreReadAlike,
+      oddNumbersAreReadAlike, whatNativeRefusesIsRefused,
     ]
     for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }

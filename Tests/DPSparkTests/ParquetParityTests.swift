@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Parquet tables give the same dataset on both engines.
+/// Parquet tables give the same dataset on both engines, or are refused by both.
 extension ParityTests {
   private typealias Columns = [(name: String, type: ParquetType, values: ParquetValues)]
 
@@ -127,9 +127,11 @@ extension ParityTests {
     ]
     for (name, columns) in files {
       try write(columns + label(rows), to: folder.file("\(name).parquet"))
+      try write(columns + label(rows), to: folder.file("in/part-00000-\(name).parquet"))
     }
+    _ = try folder.write("", to: "in/_SUCCESS")
     let paths = ["a", "b", "c"].map { folder.file("\($0).parquet") }
-    for tables in [paths, paths.reversed(), [paths[1], paths[0]]] {
+    for tables in [paths, paths.reversed(), [paths[1], paths[0]], [folder.file("in")]] {
       try compare(spark, tables, Self.mixedSchema)
     }
   }
@@ -147,5 +149,45 @@ extension ParityTests {
     for tokens in ["[\"\"]", "[nan]", "[inf, \"-inf\"]", "[NaN, Infinity]"] {
       try compare(spark, [folder.file("t.parquet")], "na: \(tokens)\n" + Self.mixedSchema)
     }
+  }
+
+  /// A file that lacks a column, a folder whose job has not ended, folders in folders, both kinds at once.
+  func whatNativeRefusesIsRefused(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    let rows = 30
+    let whole: Columns =
+      [("v", Self.integer, integers(rows)), ("w", .double, doubles(rows))] + label(rows)
+    let files = ["lacks", "open", "begun", "nested"]
+    for name in files {
+      try write(whole, to: folder.file("\(name)/part-00000-a.parquet"))
+      _ = try folder.write("", to: "\(name)/_SUCCESS")
+    }
+    try write(Array(whole.dropFirst()), to: folder.file("lacks/part-00001-a.parquet"))
+    try FileManager.default.removeItem(atPath: folder.file("open/_SUCCESS"))
+    try FileManager.default.createDirectory(
+      atPath: folder.file("begun/_temporary"), withIntermediateDirectories: false)
+    try write(whole, to: folder.file("nested/more/part-00000-a.parquet"))
+    let table = try folder.write("v,w,y\n1,2,1\n", to: "t.csv")
+    let cases =
+      files.map { [folder.file($0)] } + [
+        [folder.file("nested/part-00000-a.parquet"), table],
+        [folder.file("lacks/part-00000-a.parquet"), folder.file("lacks")],
+      ]
+    let schema = try Schema(text: Self.mixedSchema, file: "schema")
+    for tables in cases {
+      let native = #expect(throws: DataError.self, "\(tables)") {
+        try Dataset.prepare(tables: tables, schema: schema)
+      }
+      let error = #expect(throws: DataError.self, "\(tables)") {
+        try prepare(spark.program, tables, Self.mixedSchema, to: folder.file("out"))
+      }
+      #expect(error?.code == native?.code, "\(error as Any), \(native as Any)")
+    }
+    // A column without any value is no column that is lacking.
+    let empty: Columns =
+      [("v", Self.integer, .int64s([Int64?](repeating: nil, count: rows)))] + whole.dropFirst()
+    try write(whole, to: folder.file("null/a.parquet"))
+    try write(empty, to: folder.file("null/b.parquet"))
+    try compare(spark, [folder.file("null")], Self.mixedSchema)
   }
 }
