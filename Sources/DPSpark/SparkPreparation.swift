@@ -69,10 +69,14 @@ public final class SparkPreparation {
   /// Finds the tables, reads their headers and counts their rows; nothing is written.
   ///
   /// - Throws: ``DataError`` for options, tables and headers, as the native engine does; ``FileError`` where
-  ///   the folder is there already; ``SparkError``.
+  ///   the folder is there already, or the list of rejected rows cannot be made; ``SparkError``.
   public func open() throws {
     try options.check()
     try output.check(apartFrom: tables)
+    // A place that cannot be written to is found out before anything is paid for.
+    if let rejects = options.rejects {
+      _ = try AtomicFile(path: rejects, overwrite: options.overwrite)
+    }
     try output.check()
     layout = try TableLayout(
       tables: tables, schema: schema, options: options, executor: executor, onMessage: onMessage)

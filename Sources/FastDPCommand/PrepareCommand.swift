@@ -118,6 +118,8 @@ struct PrepareCommand: ParsableCommand {
         "Spark reads and writes files and spreads them as it likes; leave out '-', --shards and "
           + "--threads, or --engine spark")
     }
+    // A place that cannot be written to is found out before Spark is started.
+    if let rejects { _ = try AtomicFile(path: rejects, overwrite: overwrite) }
     let report = try sparkOptions.prepare(tables, schema, to: out, prepareOptions, ledgerOptions)
     output.json ? Console.print(PrepareCommand.json(report)) : Console.print(rows(report))
   }

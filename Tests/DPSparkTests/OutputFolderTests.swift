@@ -160,4 +160,23 @@ extension ParityTests {
     #expect(throws: SparkError.self) { try prepare(late, [table], to: out) { $0.overwrite = true } }
     #expect(throws: DataError.self) { try Dataset(contentsOf: out) }
   }
+
+  /// A list of rejected rows that cannot be written is found out before anything is read.
+  func aListIsTriedFirst(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    let table = try folder.write(Self.smallTable(rows: 60), to: "t.csv")
+    _ = try folder.write("mine", to: "bad.csv")
+    var statements = 0
+    let counting = ChangedExecutor(spark.program) { sql, _ in
+      statements += 1
+      return sql
+    }
+    for name in ["bad.csv", "no/folder/bad.csv"] {
+      #expect(throws: FileError.self) {
+        try prepare(counting, [table], to: folder.file("out")) { $0.rejects = folder.file(name) }
+      }
+    }
+    #expect(statements == 0)
+    #expect(try folder.text("bad.csv") == "mine")
+  }
 }

@@ -80,8 +80,8 @@ import Testing
     let parts: [(TestSpark) throws -> Void] = [
       textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
       foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce, anOlderDatasetSurvives,
-      headersComeFirst, typesAreReadAlike, namesDoNotCollide, integersMixWithDoubles,
-      oddNumbersAreReadAlike, whatNativeRefusesIsRefused,
+      aListIsTriedFirst, headersComeFirst, typesAreReadAlike, namesDoNotCollide,
+      integersMixWithDoubles, oddNumbersAreReadAlike, whatNativeRefusesIsRefused,
     ]
     for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }

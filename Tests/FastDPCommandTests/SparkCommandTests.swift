@@ -156,4 +156,14 @@ struct SparkCommandTests {
     let whole = remote.hasSuffix("true") ? remote : "sc://h:1/"
     #expect(requests.contains("\"\(whole);token=sesame\""), "\(requests)")
   }
+
+  /// A list of rejected rows that cannot be made is found out before Spark is started.
+  @Test(arguments: ["t.csv", "no/folder/bad.csv"])
+  func theListOfRejectedRowsIsTriedFirst(name: String) throws {
+    let environment = try program("exit 3")
+    let outcome = try fastdp(
+      arguments(["--spark-local", "--rejects", folder.file(name)]), environment: environment)
+    expect(outcome, 73, "; ")
+    #expect(!FileManager.default.fileExists(atPath: folder.file("requests")))
+  }
 }
