@@ -104,8 +104,11 @@ struct SparkOptions: ParsableArguments {
     let token = ProcessInfo.processInfo.environment["FASTDP_SPARK_TOKEN"]
     guard let token, !token.isEmpty, !remote.contains(";token=") else { return .remote(remote) }
     let hasParameters = remote.contains("/;")
+    // In the URL every mark would mean something; fastdp-spark decodes it.
+    let plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+    let encoded = token.addingPercentEncoding(withAllowedCharacters: .init(charactersIn: plain))
     return .remote(
-      "\(remote)\(hasParameters ? "" : remote.hasSuffix("/") ? "" : "/");token=\(token)")
+      "\(remote)\(hasParameters ? "" : remote.hasSuffix("/") ? "" : "/");token=\(encoded ?? token)")
   }
 
   private static func show(_ progress: SparkProgram.Progress) {

@@ -157,6 +157,18 @@ struct SparkCommandTests {
     #expect(requests.contains("\"\(whole);token=sesame\""), "\(requests)")
   }
 
+  /// Whatever a token holds, it reaches the server as it is.
+  @Test func theTokenIsEncoded() throws {
+    var environment = try program(
+      #"echo "{\"id\":$id,\"error\":{\"status\":69,\"message\":\"m\",\"remedy\":\"r\"}}""#)
+    environment["FASTDP_SPARK_TOKEN"] = "a%41;b=c+/ é~"
+    let outcome = try fastdp(arguments(["--spark-remote", "sc://h:1"]), environment: environment)
+    #expect(outcome.status == 69)
+    let requests = try folder.text("requests")
+    #expect(
+      requests.contains("\"sc://h:1/;token=a%2541%3Bb%3Dc%2B%2F%20%C3%A9~\""), "\(requests)")
+  }
+
   /// A list of rejected rows that cannot be made is found out before Spark is started.
   @Test(arguments: ["t.csv", "no/folder/bad.csv"])
   func theListOfRejectedRowsIsTriedFirst(name: String) throws {
