@@ -12,16 +12,21 @@ package enum Classification {
   /// | cancelled on the server by someone else | 69 |
   /// | SQLSTATE 22, a malformed record, `raise_error` | 65 |
   /// | a path, file or table that is not there | 66 |
+  /// | a query that may not read | 66 |
   /// | an output that exists or cannot be made | 73 |
   /// | no space; a file that cannot be read; a write that failed | 74 |
   /// | executors lost too often; Spark is stopping | 69 |
   /// | anything else | 70 |
   ///
-  /// - Parameter chain: From what failed to what caused it; not empty.
+  /// - Parameters:
+  ///   - chain: From what failed to what caused it; not empty.
+  ///   - kind: What failed: a query writes nothing, so what it may not do is to read.
   /// - Returns: The failure in our form. Of data errors Spark's text is left out, since it quotes cells.
-  package static func failure(_ chain: [ServerFault]) -> SparkError {
+  package static func failure(
+    _ chain: [ServerFault], of kind: StatementKind = .command
+  ) -> SparkError {
     precondition(!chain.isEmpty, "a chain of 0 errors")
-    for rule in rules {
+    for rule in rules where rule.kind == nil || rule.kind == kind {
       if let fault = chain.last(where: rule.fits) { return rule.failure(fault) }
     }
     return other(chain)
@@ -30,6 +35,8 @@ package enum Classification {
   private struct Rule: Sendable {
     let status: SparkError.Status
     let remedy: String
+    /// The only kind of statement that it is for; nil for both.
+    var kind: StatementKind?
     var message: @Sendable (ServerFault) -> String = Classification.words
     let fits: @Sendable (ServerFault) -> Bool
 
@@ -82,6 +89,13 @@ package enum Classification {
           "PATH_NOT_FOUND", "FAILED_READ_FILE.FILE_NOT_EXIST", "TABLE_OR_VIEW_NOT_FOUND",
           "UNABLE_TO_INFER_SCHEMA",
         ].contains($0.condition) || $0.isOf("FileNotFoundException", "NoSuchFileException")
+      }),
+    Rule(
+      status: .inputMissing,
+      remedy: "tables are read by the server's user: ask their owner to let it read them",
+      kind: .query,
+      fits: {
+        $0.isOf("AccessControlException", "AccessDeniedException") || $0.says("Permission denied")
       }),
     Rule(
       status: .cannotCreate,

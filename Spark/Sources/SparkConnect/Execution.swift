@@ -255,7 +255,7 @@ package actor Execution {
     // A stream that our own end gave up, without a word of the server's, was cut like any other.
     let isCut =
       error.isOfConnection || (trailer == nil && [.cancelled, .unknown].contains(error.code))
-    guard isCut else { throw await session.explain(error) }
+    guard isCut else { throw await session.explain(error, of: kind) }
     try await bear(error)
   }
 
@@ -266,7 +266,9 @@ package actor Execution {
     let since = failingSince ?? now
     failingSince = since
     failures += 1
-    guard now - since < session.timing.patience else { throw await session.explain(error) }
+    guard now - since < session.timing.patience else {
+      throw await session.explain(error, of: kind)
+    }
     let end = now + Timing.pause(after: failures)
     while ContinuousClock.now < end {
       if isCancelled { throw .cancelled }
@@ -281,7 +283,7 @@ package actor Execution {
       try await session.probe()
     } catch let error as RPCError {
       let isLate = error.code == .deadlineExceeded
-      guard isLate || error.isOfConnection else { throw await session.explain(error) }
+      guard isLate || error.isOfConnection else { throw await session.explain(error, of: kind) }
       try await bear(error)
     } catch {
       throw .cancelled

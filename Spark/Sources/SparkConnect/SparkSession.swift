@@ -200,15 +200,17 @@ package final class SparkSession: Sendable {
 
   /// What a failed call means, from all that the server knows about the error.
   ///
-  /// - Parameter error: What a call threw.
+  /// - Parameters:
+  ///   - error: What a call threw.
+  ///   - kind: What the call was for.
   /// - Returns: The failure in our form.
-  func explain(_ error: any Error) async -> SparkError {
+  func explain(_ error: any Error, of kind: StatementKind = .command) async -> SparkError {
     if let error = error as? SparkError { return error }
     guard let error = error as? RPCError else { return .cancelled }
     guard let trailer = FaultTrailer(error) else {
       return Classification.failure(error, at: remote)
     }
-    return Classification.failure(await chain(trailer))
+    return Classification.failure(await chain(trailer), of: kind)
   }
 
   /// The whole chain of an error, or the part that came with it where the server has forgotten the rest.

@@ -53,6 +53,22 @@ import Testing
     #expect(Classification.failure([outer, ServerFault(text: text)]).status.rawValue == status)
   }
 
+  /// A query reads only: what it may not do is no output's fault.
+  @Test(arguments: [
+    "org.apache.hadoop.security.AccessControlException: Permission denied: user=a, access=READ",
+    "java.nio.file.AccessDeniedException: s3a://b/p.csv: getFileStatus",
+    "java.io.FileNotFoundException: /data/p.csv (Permission denied)",
+  ])
+  func aQueryThatMayNotRead(text: String) {
+    let outer = ServerFault(classes: ["org.apache.spark.SparkException"], text: "Job aborted.")
+    let chain = [outer, ServerFault(text: text)]
+    #expect(Classification.failure(chain, of: .query).status == .inputMissing)
+    let hasRule = !text.contains("FileNotFound")
+    #expect(
+      Classification.failure(chain, of: .command).status
+        == (hasRule ? .cannotCreate : .inputMissing))
+  }
+
   /// The cause decides, wherever in the chain it stands.
   @Test func causesDecide() {
     let cast = ServerFault(
