@@ -232,7 +232,12 @@ struct TableLayout {
     ) throws {
       let delimiter = Unicode.Scalar(table.delimiter(given: options.delimiter))
       let source = SourceSQL(path: table, form: .lines(delimiter: delimiter))
-      let headers = try headers(source, table, files, onMessage: onMessage)
+      var headers: [Int64: TableFields] = [:]
+      do {
+        headers = try self.headers(source, table, files, onMessage: onMessage)
+      } catch let error as DataError where error.code == .unclosedQuote {
+        // The header holds line ends: its file is among those that are read as a whole.
+      }
       let (blocks, open) = try blocks(source)
       if open.isEmpty, Set(headers.values.map(\.isInFirstRecord)).count <= 1,
         let fields = headers.values.first, headers.values.allSatisfy({ $0.names == fields.names })

@@ -50,4 +50,13 @@ extension ParityTests {
     try compare(spark, [folder.file("in")], native: [one, other])
     try compare(spark, [folder.file("in/*.csv")], native: [one, other], blockSize: 300)
   }
+
+  /// A name in the header may hold a line end.
+  func headersMayHoldLineEnds(_ spark: TestSpark) throws {
+    let folder = try ScratchFolder()
+    let rows = (0..<80).map { "\($0),x,\($0 % 2)\n" }.joined()
+    let table = try folder.write("a,\"two\nlines\",y\n" + rows, to: "a.csv")
+    try compare(spark, [table])
+    try compare(spark, [table, try folder.write(Self.smallTable(rows: 30), to: "b.csv")])
+  }
 }

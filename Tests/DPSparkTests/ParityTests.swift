@@ -80,8 +80,9 @@ import Testing
     let parts: [(TestSpark) throws -> Void] = [
       textsComeBack, numbersAreTheSame, failuresLeaveNothing, estimatesAreCountedAlike,
       foldersOfOthersStay, outputsLieApartFromTables, tablesCountOnce, anOlderDatasetSurvives,
-      aListIsTriedFirst, headersComeFirst, typesAreReadAlike, namesDoNotCollide,
-      integersMixWithDoubles, oddNumbersAreReadAlike, whatNativeRefusesIsRefused,
+      aListIsTriedFirst, headersComeFirst, headersMayHoldLineEnds, typesAreReadAlike,
+      namesDoNotCollide, integersMixWithDoubles, oddNumbersAreReadAlike,
+      whatNativeRefusesIsRefused,
     ]
     for part in parts { #expect(throws: Never.self) { try part(spark) } }
     for (index, test) in Self.cases().enumerated() { try isSame(test, index, spark) }
