@@ -49,13 +49,24 @@ extension Condition.Comparison {
 struct FieldSQL: Hashable {
   /// The place of the field among those that are read.
   let index: Int
+  /// The texts that stand for missing values, as a list of literals.
+  private let missingTexts: String
+
+  /// The field at a place, of tables in which some texts stand for missing values.
+  init(index: Int, na: [String]) {
+    self.index = index
+    missingTexts = na.map { SQLText.literal($0) }.joined(separator: ", ")
+  }
 
   /// The trimmed text; null where the row has no such field, or a Parquet table a null.
   var text: String { "t\(index)" }
   /// The double of a Parquet column of doubles.
   var double: String { "r\(index)" }
-  /// Whether the field stands for a missing value.
-  var isMissing: String { "m\(index)" }
+  /// Whether the field stands for a missing value: an expression and no name, since a name for each field would
+  /// make rows longer that are copied more than once.
+  var isMissing: String {
+    "(\(text) IS NULL\(missingTexts.isEmpty ? "" : " OR \(text) IN (\(missingTexts))"))"
+  }
   /// The number that the text is: infinite beyond the range of Double, null where it is none.
   var anyNumber: String { "d\(index)" }
   /// The number, where it is finite; null where the field is missing or no number.

@@ -34,7 +34,7 @@ struct RowSQL {
       guard let index = places[name] else {
         preconditionFailure("the tables were not checked to have the column \(name)")
       }
-      return FieldSQL(index: index)
+      return FieldSQL(index: index, na: schema.na)
     }
     columns = schema.featureColumns.map { ColumnSQL($0, schema, field: field) }
     label = ColumnSQL(schema.labelColumn, schema, field: field)
@@ -100,25 +100,19 @@ struct RowSQL {
 
   /// The field of a column that is read.
   func field(_ name: String) -> FieldSQL? {
-    fieldNames.firstIndex(of: name).map { FieldSQL(index: $0) }
+    fieldNames.firstIndex(of: name).map { FieldSQL(index: $0, na: schema.na) }
   }
 
   // MARK: - Layers, from the bottom
 
-  /// Adds what is missing and what is a number.
+  /// Adds what is a number.
   private func read(_ rows: String, doubles: Set<Int>) -> String {
-    let fields = fieldNames.indices.map { FieldSQL(index: $0) }
-    let tokens = schema.na.map { SQLText.literal($0) }.joined(separator: ", ")
-    let missing = fields.map { field in
-      let isToken = tokens.isEmpty ? "" : " OR \(field.text) IN (\(tokens))"
-      return "(\(field.text) IS NULL\(isToken)) AS \(field.isMissing)"
-    }
     let numbers = numericFields.map { field in
       let number =
         doubles.contains(field.index) ? field.double : ColumnSQL.number(of: field.text)
       return "\(number) AS \(field.anyNumber)"
     }
-    return "SELECT *, \((missing + numbers).joined(separator: ", ")) FROM (\(rows))"
+    return numbers.isEmpty ? rows : "SELECT *, \(numbers.joined(separator: ", ")) FROM (\(rows))"
   }
 
   private var numericFields: [FieldSQL] {
@@ -189,7 +183,17 @@ struct RowSQL {
     cases += faults
     let missing = columns.enumerated().filter(\.element.drops).map { "u\($0.offset)" } + ["uy"]
     cases.append("WHEN \(missing.joined(separator: " OR ")) THEN \(RejectReason.Status.missing)")
-    return "CASE \(cases.joined(separator: " ")) ELSE \(RejectReason.Status.kept) END"
+    let kept = RejectReason.Status.kept
+    let rule = "CASE \(cases.joined(separator: " ")) ELSE \(kept) END"
+    return isUsual.map { "IF(\($0), \(kept), \(rule))" } ?? rule
+  }
+
+  /// Whether a row is what most are: kept, as its codes alone say; nil where they do not say it.
+  private var isUsual: String? {
+    guard filter == nil, (columns + [label]).allSatisfy({ $0.condition == nil }) else { return nil }
+    let codes = columns.indices.map { "c\($0) IS NOT NULL" } + ["cy IS NOT NULL"]
+    let conditions = ["NOT ragged", "valid"] + identifiers.map { "NOT \($0.isMissing)" } + codes
+    return conditions.joined(separator: " AND ")
   }
 
   /// The values that columns and derived columns do not allow, in the order of the fields.

@@ -65,13 +65,15 @@ internal import Darwin
     self.onProgress = onProgress
     self.onMessage = onMessage
     (process, input, output) = try Self.start(path)
-    let configuration = Value.object(
-      SparkPreparation.configuration.mapValues { Value.text($0) })
-    var connect: [String: Value] = ["configuration": configuration]
+    var configuration = SparkPreparation.configuration
+    var connect: [String: Value] = [:]
     switch place {
-    case .remote(let remote): connect["remote"] = .text(remote)
+    case .remote(let remote):
+      connect["remote"] = .text(remote)
+      configuration.merge(SparkPreparation.clusterConfiguration) { $1 }
     case .local(let cores): connect["local"] = .object(["cores": .text(cores)])
     }
+    connect["configuration"] = .object(configuration.mapValues { .text($0) })
     if let authorities { connect["ca"] = .text(authorities) }
     do {
       let reply = try ask(["connect": .object(connect)], title: "connecting")

@@ -7,7 +7,8 @@ internal import DPParquet
 struct TableLayout {
   /// Blocks are as large as it takes to have about so many of them.
   private static let usualBlocks = 2000
-  private static let smallestBlock = 8 << 20
+  /// Small enough for the cores of one machine to be done at about the same time.
+  private static let smallestBlock = 4 << 20
   /// Tables whose files must be read one by one have at most so many.
   private static let mostSources = 500
 

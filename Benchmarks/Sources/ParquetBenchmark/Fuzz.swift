@@ -53,6 +53,7 @@ extension ParquetBenchmark {
     for group in file.rowGroups.indices {
       try reader.select(rowGroup: group)
       var left = 50
+      if random.below(3) == 0 { try reader.skip(random.below(reader.rowsLeft + 1)) }
       while left > 0, let part = try reader.read(upTo: [1, 7, 1000, 1 << 20][random.below(4)]) {
         left -= 1
         var text: [UInt8] = []

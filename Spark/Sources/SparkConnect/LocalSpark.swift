@@ -149,7 +149,9 @@ package final class LocalSpark: Sendable {
     return [
       installation.home + "/bin/spark-submit", "--master", "local[\(options.cores)]",
       "--driver-memory", options.memory, "--driver-java-options",
-      "-Dlog4j2.configurationFile=file:\(folder)/log4j2.properties -Djava.io.tmpdir=\(folder)",
+      // Spark makes methods of statements that are longer than Java compiles unless it is told to.
+      "-XX:-DontCompileHugeMethods -Dlog4j2.configurationFile=file:\(folder)/log4j2.properties "
+        + "-Djava.io.tmpdir=\(folder)",
       "--name", "fastdp", "--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
     ] + settings.sorted { $0.key < $1.key }.flatMap { ["--conf", "\($0.key)=\($0.value)"] }
       + ["spark-internal"]
