@@ -407,28 +407,27 @@ internal import DPKernels
     }
   }
 
-  /// Sums a part of the vectors that all ranks have shown.
+  /// Lends a part of the vector that a rank has shown.
   ///
   /// - Parameters:
+  ///   - peer: Any rank.
   ///   - start: The first element of the part.
   ///   - count: How many elements it has.
-  ///   - sums: Its first elements are overwritten with the sums, each taken in order of ranks.
-  package func sumShown<Element: CollectiveElement>(
-    from start: Int, count: Int, into sums: inout MutableSpan<Element>
+  ///   - body: What is done with them.
+  package func withShown<Element: CollectiveElement>(
+    by peer: Int, from start: Int, count: Int, _ body: (Span<Element>) -> Void
   ) {
     guard case .memory(_, let memory, _, _) = engine, let shown = unsafe state.pointee.shown else {
       return
     }
     precondition(
-      start >= 0 && count >= 0 && start + count <= shown.count && count <= sums.count
-        && shown.plan.element == Element.kind,
-      "\(count) elements from \(start) of \(shown.count), room for \(sums.count)")
+      start >= 0 && count >= 0 && start + count <= shown.count
+        && shown.plan.element == Element.kind && (0..<ranks).contains(peer),
+      "\(count) elements from \(start) of \(shown.count), of rank \(peer)")
     // SAFETY: the vectors were compared with the count when they were awaited, and stay until the next
-    // are; `sums` is borrowed exclusively through the call.
-    unsafe sums.withUnsafeMutableBytes { bytes in
-      guard let target = bytes.baseAddress else { return }
-      unsafe memory.foldShown(from: start, into: target, count: count, sum: shown.plan.sum)
-    }
+    // are.
+    let first = unsafe memory.shown(by: peer).assumingMemoryBound(to: Element.self) + start
+    body(unsafe UnsafeBufferPointer(start: first, count: count).span)
   }
 
   /// Has peers that wait for this rank fail at once instead of at their deadline.

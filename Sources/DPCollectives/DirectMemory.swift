@@ -265,16 +265,9 @@ internal import Darwin
     guard try collectPlaces(byteCount, operation) else { throw mismatch(rank, operation) }
   }
 
-  /// Folds a part of all vectors that were shown, in order of ranks.
-  func foldShown(
-    from start: Int, into target: UnsafeMutableRawPointer, count: Int, sum: VectorSum
-  ) {
-    for peer in 0..<ranks {
-      unsafe sources[peer] = UnsafeRawPointer(base + places[peer] + start * sum.element.byteCount)
-    }
-    unsafe targets[0] = target
-    unsafe sum.fold(
-      UnsafeBufferPointer(sources), into: .init(rebasing: targets[..<1]), count: count)
+  /// Where the vector lies that a rank has shown, after it was awaited.
+  func shown(by peer: Int) -> UnsafeRawPointer {
+    unsafe UnsafeRawPointer(base + places[peer])
   }
 
   /// Waits until no rank is missing.

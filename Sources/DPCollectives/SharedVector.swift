@@ -12,6 +12,14 @@
     self.region = region
   }
 
+  /// Makes a vector of zeros in memory of the process, for what no rank is to reach.
+  package init(inProcess count: Int) {
+    precondition(count >= 0, "\(count) elements")
+    let elements = UnsafeMutableBufferPointer<Element>.allocate(capacity: count)
+    unsafe elements.withMemoryRebound(to: UInt8.self) { unsafe $0.initialize(repeating: 0) }
+    unsafe self.init(elements, in: nil)
+  }
+
   deinit {
     if region == nil { unsafe elements.deallocate() }
   }
@@ -45,9 +53,7 @@ extension Communicator {
   ) -> SharedVector<Element> {
     precondition(count >= 0, "\(count) elements")
     guard let place = unsafe reserve(count * Element.kind.byteCount) else {
-      let elements = UnsafeMutableBufferPointer<Element>.allocate(capacity: count)
-      unsafe elements.withMemoryRebound(to: UInt8.self) { unsafe $0.initialize(repeating: 0) }
-      return unsafe SharedVector(elements, in: nil)
+      return SharedVector(inProcess: count)
     }
     // SAFETY: the place is this vector's alone, on a line of its own; any bits are a number.
     let elements = unsafe UnsafeMutableBufferPointer(

@@ -1,4 +1,5 @@
 internal import DPCollectives
+internal import DPKernels
 internal import DPModels
 
 /// What ranks ask of each other with a step, and what was asked by any of them.
@@ -20,8 +21,10 @@ package struct StepRequests: Hashable, Sendable {
 /// coordinate is made and added by one rank alone.
 ///
 /// Ranks that share memory show each other their vectors, and each sums what it needs as it goes: they
-/// wait once, and nobody writes to another's memory. There are two vectors then, used by turns. All
-/// other ranks add theirs up by a collective operation.
+/// wait once, and nobody writes to another's memory. What is shown is a copy, in integers of 4 bytes where
+/// all of it fits, which it nearly always does: what goes from one processor's cache to another's takes
+/// longer than anything else. There are two copies, used by turns. All other ranks add theirs up by a
+/// collective operation.
 final class StepExchange {
   /// Over whom is summed.
   let communicator: Communicator
@@ -32,10 +35,14 @@ final class StepExchange {
 
   private let coordinates: Int
   private let showsVectors: Bool
-  private let evenVector: SharedVector<Double>
-  /// For every other step; empty where vectors are not shown.
-  private let oddVector: SharedVector<Double>
+  private let vector: SharedVector<Double>
+  /// What is shown, for every other step; empty where vectors are not: statistics and requests as they are,
+  /// then the vector, packed or as it is.
+  private let evenCopy: SharedVector<Int32>
+  private let oddCopy: SharedVector<Int32>
   private var isOdd = false
+  /// Which ranks have shown packed vectors.
+  private var isPacked: [Bool]
   /// Where a part of the sum of vectors that were shown is put.
   private var part: [Double]
   private let clock = ContinuousClock()
@@ -44,6 +51,10 @@ final class StepExchange {
 
   /// Statistics and requests behind the sum.
   private static let tailCount = 8
+  /// Which of these says that what is shown is packed.
+  private static let packedMark = 7
+  /// Integers of 4 bytes that take the room of the statistics.
+  private static let headCount = 2 * tailCount
   /// One in so many steps is looked at more closely, which costs it one more meeting where vectors are
   /// not shown.
   private static let timedSteps = 64
@@ -51,6 +62,8 @@ final class StepExchange {
   private static let timedStep = 7
   /// Coordinates that are summed and used at a time: they stay in the nearest cache.
   static let partCoordinates = 4096
+  /// Integers of 4 bytes of a copy that is asked for ahead.
+  private static let claimedCount = 4096
   /// Noise is made in groups of so many coordinates, which are not split between ranks.
   private static let groupCoordinates = 16
 
@@ -69,16 +82,32 @@ final class StepExchange {
       min(coordinates, groups.lowerBound * size)..<min(coordinates, groups.upperBound * size)
     let count = coordinates + StepExchange.tailCount
     showsVectors = communicator.canShow(bytes: 8 * count)
-    evenVector = communicator.makeVector(of: Double.self, count: count)
-    oddVector = communicator.makeVector(of: Double.self, count: showsVectors ? count : 0)
+    vector =
+      showsVectors
+      ? SharedVector(inProcess: count) : communicator.makeVector(of: Double.self, count: count)
+    let shown = showsVectors ? 2 * count : 0
+    evenCopy = communicator.makeVector(of: Int32.self, count: shown)
+    oddCopy = communicator.makeVector(of: Int32.self, count: shown)
+    isPacked = [Bool](repeating: false, count: communicator.ranks)
     part = [Double](repeating: 0, count: StepExchange.partCoordinates)
   }
 
   /// Begins a step.
   func begin(step: Int) {
     isOdd = showsVectors && !isOdd
+    if isOdd { claim(oddCopy) } else { claim(evenCopy) }
     isTimed = step % StepExchange.timedSteps == StepExchange.timedStep
     if isTimed { start = clock.now }
+  }
+
+  /// Asks for the copy of this step, which others have read, where it is short.
+  private func claim(_ copy: borrowing SharedVector<Int32>) {
+    let count = StepExchange.headCount + coordinates
+    guard showsVectors, count <= StepExchange.claimedCount else { return }
+    copy.withMutableSpan { span in
+      var part = span._mutatingExtracting(0..<count)
+      PackedNumbers.claim(&part)
+    }
   }
 
   // MARK: This rank's part of the sum
@@ -87,8 +116,7 @@ final class StepExchange {
   func withVector<Result, Failure: Error>(
     _ body: (inout MutableSpan<Double>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    if isOdd { return try oddVector.withMutableSpan(body) }
-    return try evenVector.withMutableSpan(body)
+    try vector.withMutableSpan(body)
   }
 
   /// Starts the sum: noise where this rank makes it, which ``put(noise:at:)`` brings, 0 elsewhere.
@@ -134,7 +162,34 @@ final class StepExchange {
   ) throws(CollectiveError) {
     put(statistics, requests)
     guard showsVectors else { return }
-    if isOdd { try communicator.show(oddVector) } else { try communicator.show(evenVector) }
+    if isOdd {
+      copy(to: oddCopy)
+      try communicator.show(oddCopy)
+    } else {
+      copy(to: evenCopy)
+      try communicator.show(evenCopy)
+    }
+  }
+
+  /// Copies the vector to where others see it.
+  private func copy(to copy: borrowing SharedVector<Int32>) {
+    let head = StepExchange.headCount
+    copy.withMutableSpan { target in
+      withVector { own in
+        var packed = target._mutatingExtracting(head..<head + coordinates)
+        let fits = PackedNumbers.pack(own.span.extracting(0..<coordinates), into: &packed)
+        own[coordinates + StepExchange.packedMark] = fits ? 1 : 0
+        // SAFETY: the copy has room for as many bytes as the vector has; the two do not overlap.
+        unsafe own.withUnsafeBytes { own in
+          unsafe target.withUnsafeMutableBytes { target in
+            unsafe target.copyMemory(from: .init(rebasing: own[(8 * coordinates)...]))
+            guard !fits else { return }
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[(4 * head)...]).copyMemory(
+              from: .init(rebasing: own[..<(8 * coordinates)]))
+          }
+        }
+      }
+    }
   }
 
   // MARK: The sum over ranks
@@ -150,6 +205,9 @@ final class StepExchange {
     let before = isTimed ? clock.now : start
     if showsVectors {
       try communicator.awaitShown()
+      for peer in isPacked.indices {
+        readStatistics(of: peer) { isPacked[peer] = $0[StepExchange.packedMark] > 0 }
+      }
     } else if isTimed {
       try communicator.barrier()
     }
@@ -190,8 +248,7 @@ final class StepExchange {
     }
     let before = isTimed ? clock.now : start
     var sums = exchange(&part, with: [])
-    var span = sums.mutableSpan
-    communicator.sumShown(from: first, count: count, into: &span)
+    for peer in isPacked.indices { add(from: first, count: count, of: peer, to: &sums) }
     if isTimed {
       let spent = clock.now - before
       times.transfer += spent / .seconds(1)
@@ -199,6 +256,43 @@ final class StepExchange {
     }
     body(sums.span.extracting(first: count))
     part = sums
+  }
+
+  /// Adds a part of a rank's vector to sums, which are begun with rank 0's.
+  private func add(from first: Int, count: Int, of peer: Int, to sums: inout [Double]) {
+    if peer == 0 { for index in 0..<count { sums[index] = 0 } }
+    var span = sums.mutableSpan
+    guard peer != communicator.rank else {
+      return withVector { own in StepExchange.add(own.span.extracting(first..<first + count), &span)
+      }
+    }
+    let head = StepExchange.headCount
+    guard !isPacked[peer] else {
+      return communicator.withShown(by: peer, from: head + first, count: count) {
+        (packed: Span<Int32>) in PackedNumbers.add(packed, to: &span)
+      }
+    }
+    communicator.withShown(by: peer, from: head + 2 * first, count: 2 * count) {
+      (words: Span<Int32>) in
+      // SAFETY: the words are that many numbers, at a multiple of 8 bytes.
+      unsafe words.withUnsafeBytes {
+        StepExchange.add(unsafe $0.bindMemory(to: Double.self).span, &span)
+      }
+    }
+  }
+
+  private static func add(_ numbers: Span<Double>, _ sums: inout MutableSpan<Double>) {
+    precondition(numbers.count <= sums.count, "\(numbers.count) to \(sums.count)")
+    for index in 0..<numbers.count { sums[index] += numbers[index] }
+  }
+
+  /// Lends the statistics and requests that a rank has shown.
+  private func readStatistics(of peer: Int, _ body: (Span<Double>) -> Void) {
+    communicator.withShown(by: peer, from: 0, count: StepExchange.headCount) {
+      (words: Span<Int32>) in
+      // SAFETY: the words are that many numbers, at a multiple of 8 bytes.
+      unsafe words.withUnsafeBytes { body(unsafe $0.bindMemory(to: Double.self).span) }
+    }
   }
 
   private func put(_ statistics: ClippedGradientSum.Statistics, _ requests: StepRequests) {
@@ -214,15 +308,31 @@ final class StepExchange {
   }
 
   private func take(_ statistics: inout ClippedGradientSum.Statistics) -> StepRequests {
-    var requests = StepRequests()
-    withSum(from: coordinates, count: StepExchange.tailCount) { tail in
-      statistics.examples = Int(tail[0])
-      statistics.clipped = Int(tail[1])
-      statistics.nonFinite = Int(tail[2])
-      statistics.lossSum = tail[3]
-      requests.stop = tail[4] > 0
-      requests.checkpoint = tail[5] > 0
+    guard showsVectors else {
+      return withVector { read($0.span.extracting(coordinates...), &statistics) }
     }
+    var sums = exchange(&part, with: [])
+    for index in 0..<StepExchange.tailCount { sums[index] = 0 }
+    for peer in isPacked.indices {
+      readStatistics(of: peer) { tail in
+        var span = sums.mutableSpan
+        StepExchange.add(tail, &span)
+      }
+    }
+    part = sums
+    return read(sums.span, &statistics)
+  }
+
+  private func read(
+    _ tail: Span<Double>, _ statistics: inout ClippedGradientSum.Statistics
+  ) -> StepRequests {
+    var requests = StepRequests()
+    statistics.examples = Int(tail[0])
+    statistics.clipped = Int(tail[1])
+    statistics.nonFinite = Int(tail[2])
+    statistics.lossSum = tail[3]
+    requests.stop = tail[4] > 0
+    requests.checkpoint = tail[5] > 0
     return requests
   }
 }

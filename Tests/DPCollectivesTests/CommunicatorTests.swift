@@ -86,12 +86,17 @@ struct CommunicatorTests {
         var work = 0.0
         for index in 0..<Int(random.integers(1)[0] & 4095) { work += Double(index).squareRoot() }
         try communicator.awaitShown()
-        var span = sums.mutableSpan
         let middle = count / 2
-        communicator.sumShown(from: middle, count: count - middle, into: &span)
-        let last = sums[count - middle - 1]
-        span = sums.mutableSpan
-        communicator.sumShown(from: 0, count: count, into: &span)
+        sums = [Double](repeating: 0, count: count)
+        var last = 0.0
+        for peer in 0..<ranks {
+          communicator.withShown(by: peer, from: middle, count: count - middle) {
+            (part: Span<Double>) in last += part[count - middle - 1]
+          }
+          communicator.withShown(by: peer, from: 0, count: count) { (all: Span<Double>) in
+            for index in 0..<count { sums[index] += all[index] }
+          }
+        }
         if round % 7 == 0 { try communicator.barrier() }
         let base = 500 * Double(ranks * (ranks - 1)) + Double(ranks * round)
         return work >= 0 && last == sums[count - 1]

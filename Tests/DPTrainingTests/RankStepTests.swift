@@ -86,6 +86,36 @@ import Testing
     #expect(try train(plan, dataset, ranks: ranks, threads: 2).allSatisfy { $0 == alone })
   }
 
+  /// The same where sums are too large for integers of 4 bytes, on some ranks or on all: so little noise
+  /// makes so fine a grid.
+  @Test(arguments: [2e-3, 5e-4, 1.1e-4], [2, 3])
+  func largeSumsAreTheSame(noiseMultiplier: Double, ranks: Int) throws {
+    let dataset = try SmallTable(rows: 3000).dataset()
+    let plan = try plan(dataset, batchSize: 30, steps: 12) {
+      $0.numerics = .canonical
+      $0.privacy = .noiseMultiplier(noiseMultiplier)
+    }
+    let alone = try train(plan, dataset, ranks: 1)[0]
+    for link in TestLink.allCases {
+      #expect(try train(plan, dataset, ranks: ranks, link: link).allSatisfy { $0 == alone })
+    }
+  }
+
+  /// Without privacy there is no grid that bounds numbers: all ranks have the same bits all the same, near
+  /// those of one.
+  @Test(arguments: [2, 4]) func sumsWithoutPrivacyAreTheSame(ranks: Int) throws {
+    let dataset = try SmallTable(rows: 3000).dataset()
+    let plan = try plan(dataset, batchSize: 300, steps: 30) {
+      $0.privacy = .none
+      $0.insecureSeed = nil
+    }
+    let alone = try train(plan, dataset, ranks: 1)[0].map { Float(bitPattern: $0) }
+    let together = try train(plan, dataset, ranks: ranks)
+    #expect(together.allSatisfy { $0 == together[0] })
+    let largest = zip(alone, together[0]).map { abs($0 - Float(bitPattern: $1)) }.max() ?? 1
+    #expect(largest < 1e-4)
+  }
+
   /// In fast mode all ranks have the same bits, whatever the algorithm, and after 100 steps the
   /// parameters are those of one rank up to rounding.
   @Test(arguments: TestLink.allCases, 2...4)

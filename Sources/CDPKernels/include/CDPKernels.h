@@ -123,6 +123,17 @@ typedef void (*cdp_fold)(
 /// The fastest ``cdp_fold`` that this processor can run; NULL where there is no such element.
 cdp_fold cdp_fold_function(int element);
 
+/// Asks for memory that will be written, and that other processors have read.
+void cdp_claim(void *memory, size_t bytes);
+
+/// Writes whole numbers as integers of 4 bytes; 0 where one of them does not fit, and `to` is of no use then.
+///
+/// The two do not overlap.
+int cdp_pack(const double *from, int32_t *to, size_t count);
+
+/// Adds `count` such integers to numbers; the two do not overlap.
+void cdp_add_packed(double *sum, const int32_t *from, size_t count);
+
 /// The instruction set of the variants of an index; NULL where there are none.
 const char *cdp_instruction_set_name(int index);
 
