@@ -3,7 +3,7 @@
 
 Usage: scripts/spark test, which calls this with SPARK_HOME set:   python3 scripts/spark_test.py FASTDP_SPARK FASTDP [NAME...]
 
-Without names all of TESTS run, in about five minutes on two cores. One cluster (master, two workers with an executor
+Without names all of TESTS run, in about four minutes on two cores. One cluster (master, two workers with an executor
 each, Connect server) and three local Sparks are started; nothing is left running, whatever fails.
 """
 import json

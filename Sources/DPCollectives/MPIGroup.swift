@@ -184,11 +184,8 @@ internal import Darwin
       return try check(unsafe perform(collective, vector, length, type))
     }
     // MPI reads both lists until the operation has ended; only a gathering has any.
-    var isGathering = false
-    if case .allGather = collective { isGathering = true }
-    let chunks = Chunks(0..<count, parts: ranks)
-    let counts = isGathering ? (0..<ranks).map { Int32(chunks[$0].count) } : []
-    let starts = isGathering ? (0..<ranks).map { Int32(chunks[$0].lowerBound) } : []
+    var (counts, starts): ([Int32], [Int32]) = ([], [])
+    if case .allGather = collective { (counts, starts) = parts(of: count) }
     // SAFETY: MPI writes the handle, and the vector until its test says that it is done; both and the
     // lists live until then. After an error the process ends without another use of the vector.
     try unsafe counts.withUnsafeBufferPointer { counts throws(CollectiveError) in
@@ -199,6 +196,14 @@ internal import Darwin
         try unsafe finish(&request, watch, Deadline(after: timeout))
       }
     }
+  }
+
+  /// How long the ranks' parts of a vector are, and where they begin.
+  private func parts(of count: Int) -> (counts: [Int32], starts: [Int32]) {
+    let chunks = Chunks(0..<count, parts: ranks)
+    return (
+      (0..<ranks).map { Int32(chunks[$0].count) }, (0..<ranks).map { Int32(chunks[$0].lowerBound) }
+    )
   }
 
   private func check(_ status: Int32) throws(CollectiveError) {
@@ -217,9 +222,7 @@ internal import Darwin
       return unsafe functions.broadcast(vector, length, type, Int32(root), world)
     case .barrier: return unsafe functions.barrier(world)
     case .allGather:
-      let chunks = Chunks(0..<Int(length), parts: ranks)
-      let counts = (0..<ranks).map { Int32(chunks[$0].count) }
-      let starts = (0..<ranks).map { Int32(chunks[$0].lowerBound) }
+      let (counts, starts) = parts(of: Int(length))
       return unsafe functions.allGather(
         MPIGroup.inPlace, 0, type, vector, counts, starts, type, world)
     }

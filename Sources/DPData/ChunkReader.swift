@@ -150,12 +150,11 @@ final class ChunkReader {
   /// Every thread passes over the pages that others read, and has pages of its own in memory; where these
   /// could be more than readers of the file may have, a row group is read by one.
   private func partRows(of file: ParquetFile, group: Int) -> Int {
-    let threads = context.options.threads ?? TableEngine.processors
     let columns = table?.header.columns ?? []
     let room = 8 * file.byteCount + 32_000_000
-    guard threads > 1,
+    guard context.threads > 1,
       let bytes = file.uncompressedByteCount(ofRowGroup: group, columns: columns),
-      bytes <= room / threads
+      bytes <= room / context.threads
     else { return file.rowGroups[group] }
     return Self.partBatches * context.options.batchRows
   }

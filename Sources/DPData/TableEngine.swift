@@ -2,12 +2,6 @@ internal import DPFiles
 internal import DPKernels
 internal import Synchronization
 
-#if canImport(Glibc)
-internal import Glibc
-#else
-internal import Darwin
-#endif
-
 /// Reads tables on several threads, and gives their rows in order.
 ///
 /// A chunk goes through five stages. Those that are said to be in order run one chunk at a time, in the
@@ -106,7 +100,7 @@ final class TableEngine: @unchecked Sendable {
     try checkInputs(inputs)
     reader = ChunkReader(context, TablePart.all(inputs), shape: shape)
     let scan = try scanLoop()
-    let team = ThreadTeam(threads: threads)
+    let team = ThreadTeam(threads: context.threads)
     team.run(pieces: team.threads) { _, _ in work(scan) }
     if let failure = failure ?? storeFailure { throw failure }
     if let rejects = rejects.take() { try rejects.commit() }
@@ -114,8 +108,6 @@ final class TableEngine: @unchecked Sendable {
     if context.needsExamples { try checkClasses() }
     seconds = (ContinuousClock.now - start) / .seconds(1)
   }
-
-  static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
   private func scanLoop() throws(DataError) -> TableScanLoop {
     guard let variant = context.options.scanVariant else { return .best }
@@ -224,10 +216,8 @@ final class TableEngine: @unchecked Sendable {
   /// Rows of a batch: fewer where a row has many features, which bounds memory.
   private func batchRows(of header: TableHeader) -> Int {
     let limit = min(context.options.batchRows, max(64, (1 << 20) / max(1, shape.rowBytes)))
-    return ParquetRows.batchRows(limit, columns: header.columns.count, threads: threads)
+    return ParquetRows.batchRows(limit, columns: header.columns.count, threads: context.threads)
   }
-
-  private var threads: Int { context.options.threads ?? Self.processors }
 
   /// Adds a chunk, unless an earlier one has failed.
   private func add(_ chunk: TableChunk) -> Bool {

@@ -1,5 +1,11 @@
 internal import DPFiles
 
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
 extension Dataset {
   /// Reads tables into a dataset in memory.
   ///
@@ -137,6 +143,9 @@ struct PreparationContext {
     self.schema = schema
     self.options = options
   }
+
+  /// How many threads work at most.
+  var threads: Int { options.threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
   /// Runs the engine.
   ///
